@@ -1,2 +1,5 @@
-//! placeholder
-fn main(){}
+//! The `llmc` binary; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    llmc::main()
+}

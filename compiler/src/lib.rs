@@ -1,1 +1,11 @@
-//! placeholder
+//! The compiler: ONNX bytes to a binary for the chip.
+
+pub mod alloc;
+pub mod check;
+pub mod schedule;
+pub mod sync;
+pub mod tile;
+mod uses;
+
+#[cfg(test)]
+mod testing;

@@ -1,1 +1,171 @@
-//! placeholder
+//! Graph to graph passes: from what an importer makes of a model to what a backend lowers.
+//!
+//! [`run`] is the whole pipeline. Each pass is one file and one function; after each of them the graph is verified.
+//! Nothing here knows of ONNX or of instruction encodings; the chip comes in as a [`CostModel`] and a number of
+//! cores.
+
+pub mod cost;
+pub mod egraph;
+mod error;
+pub mod fold;
+pub mod last_row;
+pub mod promote_state;
+pub mod quantise;
+pub mod shard;
+pub mod specialise;
+
+use std::time::{Duration, Instant};
+
+use llmc_ir::{Graph, Module, Stage, verify_module};
+
+pub use cost::{BytesAndMacs, CostModel};
+pub use egraph::EqsatReport;
+pub use error::{Cause, PassError};
+pub use fold::FoldReport;
+pub use quantise::Quant;
+pub use specialise::Sizes;
+
+/// What is compiled for.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// Most tokens of one prefill launch.
+    pub prefill: usize,
+    /// Most tokens of a sequence: the capacity of the KV states.
+    pub max_context: usize,
+    /// Cores that share the work.
+    pub cores: usize,
+    /// How weights are held.
+    pub quant: Quant,
+    /// Costs of the chip, for extraction.
+    pub costs: &'a dyn CostModel,
+}
+
+/// What the passes did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PassReport {
+    /// Folding, over all entries.
+    pub fold: FoldReport,
+    /// KV states.
+    pub states: usize,
+    /// Saturation, by entry.
+    pub eqsat: Vec<(String, EqsatReport)>,
+    /// Weights that were quantised.
+    pub quantised: usize,
+    /// Gathers, by entry.
+    pub gathers: Vec<(String, usize)>,
+    /// Time of each stage, verification included. Not part of any output that must be reproducible.
+    pub times: Vec<(&'static str, Duration)>,
+}
+
+/// Stages after which an observer sees the module, in order.
+pub const STAGES: [&str; 7] = ["imported", "specialised", "folded", "stateful", "fused", "quantised", "sharded"];
+
+/// Runs all passes.
+///
+/// # Errors
+/// The first pass that fails, with everything it found. See [`Cause`] for whose fault it is.
+pub fn run(graph: &Graph, options: &Options) -> Result<(Module, PassReport), PassError> {
+    run_observed(graph, options, &mut |_, _| true)
+}
+
+/// Runs all passes, shows the module to `observer` after each of [`STAGES`], and stops early when it returns false.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_observed(
+    graph: &Graph,
+    options: &Options,
+    observer: &mut dyn FnMut(&'static str, &Module) -> bool,
+) -> Result<(Module, PassReport), PassError> {
+    let sizes = Sizes { prefill: options.prefill, max_context: options.max_context };
+    let mut pipeline = Pipeline { observer, report: PassReport::default(), since: Instant::now(), stopped: false };
+    let mut module = Module::new(vec![graph.clone()]);
+
+    pipeline.stage("imported", Stage::Imported, &mut module, |_, _| Ok(()))?;
+    pipeline.stage("specialised", Stage::Imported, &mut module, |module, _| {
+        *module = specialise::specialise(graph, sizes).map_err(|cause| (None, cause))?;
+        Ok(())
+    })?;
+    pipeline.stage("folded", Stage::Imported, &mut module, |module, report| {
+        report.fold = fold::fold(module).map_err(at_entry)?;
+        Ok(())
+    })?;
+    pipeline.stage("stateful", Stage::Specialised, &mut module, |module, report| {
+        each_entry(module, |graph| {
+            report.states = promote_state::promote_state(graph, sizes.max_context)?;
+            Ok(())
+        })
+    })?;
+    pipeline.stage("fused", Stage::Fused, &mut module, |module, report| {
+        let rules = egraph::rules::all();
+        each_entry(module, |graph| {
+            let (fused, eqsat) = egraph::saturate(graph, &rules, options.costs)?;
+            *graph = fused;
+            last_row::sink_last_row(graph)?;
+            graph.remove_unused_tables();
+            report.eqsat.push((graph.name.clone(), eqsat));
+            Ok(())
+        })
+    })?;
+    pipeline.stage("quantised", Stage::Fused, &mut module, |module, report| {
+        report.quantised = quantise::quantise(module, options.quant).map_err(|cause| (None, cause))?;
+        Ok(())
+    })?;
+    pipeline.stage("sharded", Stage::Sharded, &mut module, |module, report| {
+        let gathers = shard::shard(module, options.cores).map_err(at_entry)?;
+        report.gathers = module.entries.iter().map(|entry| entry.name.clone()).zip(gathers).collect();
+        Ok(())
+    })?;
+    Ok((module, pipeline.report))
+}
+
+/// Why a pass failed, and on which entry if on one.
+type Failure = (Option<String>, Cause);
+
+fn at_entry((entry, cause): (String, Cause)) -> Failure {
+    (Some(entry), cause)
+}
+
+/// Runs a pass on every entry.
+fn each_entry(
+    module: &mut Module,
+    mut pass: impl FnMut(&mut Graph) -> Result<(), Cause>,
+) -> Result<(), Failure> {
+    for graph in &mut module.entries {
+        pass(graph).map_err(|cause| (Some(graph.name.clone()), cause))?;
+    }
+    Ok(())
+}
+
+/// Runs stages: pass, verify, show.
+struct Pipeline<'a> {
+    observer: &'a mut dyn FnMut(&'static str, &Module) -> bool,
+    report: PassReport,
+    since: Instant,
+    stopped: bool,
+}
+
+impl Pipeline<'_> {
+    fn stage(
+        &mut self,
+        name: &'static str,
+        legal: Stage,
+        module: &mut Module,
+        pass: impl FnOnce(&mut Module, &mut PassReport) -> Result<(), Failure>,
+    ) -> Result<(), PassError> {
+        if self.stopped {
+            return Ok(());
+        }
+        pass(module, &mut self.report).map_err(|(entry, cause)| PassError { pass: name, entry, cause })?;
+        verify_module(module, legal).map_err(|errors| {
+            // What only the stage forbids is the model's fault, the rest is ours.
+            let broken = legal == Stage::Fused && verify_module(module, Stage::Specialised).is_ok();
+            let cause = if broken && name == "fused" { Cause::NotFused(errors) } else { Cause::Broken(errors) };
+            PassError { pass: name, entry: None, cause }
+        })?;
+        self.report.times.push((name, self.since.elapsed()));
+        self.stopped = !(self.observer)(name, module);
+        self.since = Instant::now();
+        Ok(())
+    }
+}

@@ -1,0 +1,2 @@
+//! dump
+pub use crate::compile::{Options, run};

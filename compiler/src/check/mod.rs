@@ -1,0 +1,191 @@
+//! Two checkers that trust neither `alloc` nor `sync`: they look only at the placed, synchronised program.
+//!
+//! [`schedule_check`] replays the program on all cores for several sample launches. Instead of values, every engine carries a
+//! vector clock and every byte of memory remembers its last writer and its readers since. It proves for these launches:
+//!
+//! 1. No race: of two accesses to the same byte, one a write, the earlier is known to be complete when the later begins. The
+//!    order comes from queues (an engine runs its instructions in order) and from tokens (a wait knows what the posters of
+//!    exactly the tokens it takes knew).
+//! 2. No deadlock: run in program order, no wait ever blocks for good. Because each semaphore is waited for by one engine
+//!    only, which is checked, running engines concurrently and with queues of any depth can only allow more.
+//! 3. Every semaphore is 0 at the end, and none exceeds its limit.
+//! 4. Every byte of SRAM that is read was written during the launch, and written last as part of the same buffer or ring:
+//!    nothing that is still needed is overwritten, whatever live ranges the allocator believed in.
+//! 5. Every access stays inside the buffer or page it names, loops keep to their bounds, and weights and inputs are not written.
+//! 6. Where several cores post to one semaphore, a wait takes one token of each, and nobody posts again before it is known that
+//!    the earlier token was taken: so the order of arrival does not matter.
+//!
+//! Loops with many turns are cut to the first turns and the last one when a full replay would take too many steps
+//! ([`STEP_BUDGET`]), but never below one turn more than any ring has pages. That is enough: every turn posts and takes the same
+//! tokens, so the state of semaphores and rings at the start of a turn repeats with the period of the rings; and
+//! conflicts between turns i and j > i + 1 involve the same pair of statements, hence the same order, as those between i and i + 1.
+//! What the turns left out would have written is taken as written (point 4 is weaker there). SRAM contents are followed on at
+//! most [`WATCHED_CORES`] cores, semaphores and DRAM on all: cores run the same program and differ only in their number.
+//!
+//! [`alloc_check`] looks at the placement alone: alignment, bounds, overlap of rings, of DRAM regions, and of buffers of which one is
+//! written between the write and a read of the other.
+
+mod code;
+mod error;
+mod placement;
+mod replay;
+mod shadow;
+#[cfg(test)]
+mod tests;
+
+pub use error::{Bytes, CheckError, CheckErrors, OpRef};
+pub use placement::alloc_check;
+pub use replay::Replayed;
+
+use crate::tile::{Expr, Program, Scope, Stmt, VarId};
+use code::{Code, Step};
+use llmc_isa::Queue;
+use replay::{Sample, replay};
+use std::collections::BTreeMap;
+
+/// Steps of one sample launch, all cores together, above which loops are cut short.
+pub const STEP_BUDGET: u64 = 150_000;
+
+/// Turns of a loop that are tried, most first, until the budget is kept.
+const TURNS: [u64; 6] = [u64::MAX, 64, 16, 8, 5, 3];
+
+/// Cores whose SRAM is followed byte by byte: the first, the second, the middle and the last one.
+pub const WATCHED_CORES: u32 = 4;
+
+/// Errors after which a check stops.
+pub const ERRORS_SHOWN: usize = 8;
+
+/// What [`schedule_check`] has looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct ScheduleProof {
+    /// The sample launches, as text, with the steps each took.
+    pub samples: Vec<(String, Replayed)>,
+}
+
+/// Checks a placed, synchronised program; see the module documentation for what that proves.
+///
+/// # Errors
+/// Everything found, up to [`ERRORS_SHOWN`].
+pub fn schedule_check(program: &Program) -> Result<ScheduleProof, CheckErrors> {
+    schedule_check_within(program, STEP_BUDGET)
+}
+
+/// As [`schedule_check`], with another budget of steps.
+///
+/// # Errors
+/// Everything found, up to [`ERRORS_SHOWN`].
+pub fn schedule_check_within(program: &Program, budget: u64) -> Result<ScheduleProof, CheckErrors> {
+    let fail = |errors| Err(CheckErrors { entry: program.name.clone(), errors });
+    let code = match Code::of(program) {
+        Ok(code) => code,
+        Err(problem) => return fail(vec![CheckError::Placement { problem }]),
+    };
+    let mut errors = static_errors(&code);
+    let mut proof = ScheduleProof::default();
+    let least = program.rings.iter().map(|r| u64::from(r.slots) + 1).max().unwrap_or(0);
+    for launch in samples(program) {
+        if !errors.is_empty() {
+            break;
+        }
+        let named = program.launch.iter().zip(&launch).map(|(l, v)| format!("{} = {v}", l.name));
+        let text = format!("launch ({})", named.collect::<Vec<_>>().join(", "));
+        let fits = |turns: &&u64| count(&program.body, &launch, **turns).saturating_mul(u64::from(program.cores)) <= budget;
+        let turns = TURNS.iter().find(fits).or(TURNS.last()).map_or(least, |t| *t.max(&least));
+        let sample = Sample { launch: &launch, text, turns, watched: &watched(program.cores) };
+        let (done, found) = replay(&code, &sample, ERRORS_SHOWN);
+        proof.samples.push((sample.text, done));
+        errors.extend(found);
+    }
+    if errors.is_empty() { Ok(proof) } else { fail(errors) }
+}
+
+fn watched(cores: u32) -> Vec<u32> {
+    if cores <= WATCHED_CORES { (0..cores).collect() } else { vec![0, 1, cores / 2, cores - 1] }
+}
+
+/// Sample launches: `tokens` 1 and its maximum; `past` 0, the middle, and what leaves room for the tokens; other registers 0 and
+/// their maximum.
+fn samples(program: &Program) -> Vec<Vec<i64>> {
+    let tokens = program.launch.iter().position(|l| l.name == "tokens");
+    let mut list: Vec<Vec<i64>> = vec![vec![]];
+    for launch in &program.launch {
+        let max = i64::try_from(launch.max).unwrap_or(i64::MAX);
+        list = list
+            .into_iter()
+            .flat_map(|before| {
+                let taken = tokens.and_then(|t| before.get(t)).copied().unwrap_or(1);
+                let mut values = match launch.name.as_str() {
+                    "tokens" => vec![1.min(max), max],
+                    "past" => vec![0, max / 2, (max - taken).max(0)],
+                    _ => vec![0, max],
+                };
+                values.dedup();
+                values.into_iter().map(move |v| [before.as_slice(), &[v]].concat())
+            })
+            .collect();
+    }
+    list
+}
+
+/// Launch registers alone; for trip counts that depend on nothing else.
+struct LaunchOnly<'a>(&'a [i64]);
+
+impl Scope for LaunchOnly<'_> {
+    fn core(&self) -> i64 {
+        0
+    }
+    fn launch(&self, index: u16) -> i64 {
+        self.0.get(usize::from(index)).copied().unwrap_or(0)
+    }
+    fn var(&self, _: VarId) -> i64 {
+        0
+    }
+}
+
+fn constant(trip: &Expr) -> bool {
+    match trip {
+        Expr::Const(_) | Expr::Launch(_) => true,
+        Expr::Core | Expr::Var(_) => false,
+        Expr::Mul(a, _) | Expr::Div(a, _) | Expr::Mod(a, _) => constant(a),
+        Expr::Add(a, b) | Expr::Sub(a, b) | Expr::Min(a, b) | Expr::Max(a, b) => constant(a) && constant(b),
+    }
+}
+
+/// Estimated steps of one core.
+fn count(stmts: &[Stmt], launch: &[i64], turns: u64) -> u64 {
+    let steps = stmts.iter().map(|stmt| match stmt {
+        Stmt::Loop { trip, max_trip, body, .. } => {
+            let known = constant(trip).then(|| trip.eval(&LaunchOnly(launch)).max(0) as u64);
+            let trip = known.unwrap_or(*max_trip).min(turns);
+            count(body, launch, turns).saturating_add(1).saturating_mul(trip)
+        }
+        _ => 1,
+    });
+    steps.fold(0, u64::saturating_add)
+}
+
+/// What can be said without running: who waits for a semaphore, and what is written.
+fn static_errors(code: &Code<'_>) -> Vec<CheckError> {
+    let mut errors = Vec::new();
+    let mut waiters: BTreeMap<u8, Queue> = BTreeMap::new();
+    for step in &code.steps {
+        let Step::Wait { queue, sem, .. } = step else { continue };
+        let first = *waiters.entry(*sem).or_insert(*queue);
+        if first != *queue {
+            errors.push(CheckError::TwoWaiters { sem: *sem, first: first.name(), second: queue.name() });
+        }
+    }
+    for action in &code.actions {
+        for touch in action.touches.iter().filter(|t| t.write) {
+            use crate::tile::Space::{Input, Weights};
+            let buffer = code.program.buffers.get(touch.place as usize);
+            if buffer.is_some_and(|b| matches!(b.space, Weights(_) | Input(_))) {
+                let node = code.program.origins.get(action.op.origin.index()).map(|o| o.node.clone());
+                let op = OpRef { text: action.op.text(code.program), node: node.unwrap_or_default(), core: 0 };
+                errors.push(CheckError::ReadOnly { op, place: code.place_name(touch.place).to_string() });
+            }
+        }
+    }
+    errors.truncate(ERRORS_SHOWN);
+    errors
+}

@@ -1,0 +1,277 @@
+//! What each graph input is, and its extents in the canonical symbols `batch`, `seq` and `past`.
+//!
+//! Exporters name dims as they like (`batch_size`, `s64`) and may use several names for one length; the role of an input
+//! decides instead. Inputs are told by name, and where the name says nothing by what the graph does with them.
+
+use std::collections::BTreeSet;
+
+use llmc_ir::{Dim, Type};
+use llmc_tensor::{DType, Tensor};
+
+use super::error::{Category, OpError, Problem};
+use super::model::{Extent, Model, Port, ValueIx};
+use super::recognise::{Sample, SampleSpace};
+
+/// What an input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Token ids `[batch, seq]`.
+    Tokens,
+    /// 1 for tokens that count, 0 for padding `[batch, past + seq]`.
+    AttentionMask,
+    /// Absolute positions `[batch, seq]` or `[seq]`.
+    Positions,
+    /// Keys or values of earlier tokens, with `past` along one axis.
+    Past,
+    /// Anything else: an input of the program as it is.
+    Data,
+}
+
+/// An input with its role.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// What it is.
+    pub role: Role,
+    /// The ONNX value.
+    pub value: ValueIx,
+    /// Its type in canonical symbols.
+    pub ty: Type,
+}
+
+impl Input {
+    /// True if it depends on lengths and positions only, not on tokens.
+    pub fn is_structural(&self) -> bool {
+        matches!(self.role, Role::AttentionMask | Role::Positions)
+    }
+
+    /// The value of a structural input on a sample: positions `past..past + seq`, no padding.
+    ///
+    /// # Errors
+    /// If the input is not structural (a bug).
+    pub fn on_sample(&self, sample: Sample, bindings: &llmc_ir::Bindings) -> Result<Tensor, OpError> {
+        let lens = self.ty.shape.iter().map(|d| d.eval_len(bindings)).collect::<Result<Vec<_>, _>>();
+        let shape = lens.map_err(|e| OpError::bug(e.to_string()))?;
+        let elements: usize = shape.iter().product();
+        let values: Vec<i64> = match self.role {
+            Role::Positions => (0..elements).map(|i| (sample.past + i % sample.seq.max(1)) as i64).collect(),
+            Role::AttentionMask => vec![1; elements],
+            Role::Tokens | Role::Past | Role::Data => return Err(OpError::bug("this input is not structural")),
+        };
+        Tensor::from_i64(self.ty.dtype, shape, &values).map_err(|e| OpError::bug(e.to_string()))
+    }
+}
+
+/// The inputs of a model.
+#[derive(Debug)]
+pub struct Roles {
+    /// All inputs by name, in file order.
+    pub inputs: Vec<(String, Input)>,
+    /// Sequences per launch: `batch`, or a number.
+    pub batch: Dim,
+    /// New tokens: `seq`, or a number.
+    pub seq: Dim,
+    /// Tokens before them: `past`, or a number (0 for a model without cache).
+    pub past: Dim,
+}
+
+impl Roles {
+    /// Tells the role of every input.
+    ///
+    /// # Errors
+    /// All inputs that cannot be understood.
+    pub fn of(model: &Model) -> Result<Roles, Vec<Problem>> {
+        let mut roles = Roles { inputs: Vec::new(), batch: Dim::batch(), seq: Dim::seq(), past: Dim::from(0) };
+        let hints = Hints::of(model);
+        let assigned: Vec<Role> = model.inputs.iter().map(|port| hints.role(port)).collect();
+        for (port, role) in model.inputs.iter().zip(&assigned) {
+            match (role, port.extents.as_deref()) {
+                (Role::Tokens, Some([batch, seq])) => {
+                    roles.batch = canonical(batch, Dim::batch());
+                    roles.seq = canonical(seq, Dim::seq());
+                }
+                (Role::Past, Some(extents)) => roles.past = canonical(&extents[past_axis(extents)], Dim::past()),
+                _ => {}
+            }
+        }
+        let mut problems = Vec::new();
+        for (port, role) in model.inputs.iter().zip(assigned) {
+            match roles.type_of(port, role) {
+                Ok(ty) => roles.inputs.push((port.name.clone(), Input { role, value: port.value, ty })),
+                Err(OpError { category, reason, remedy }) => {
+                    problems.push(Problem { category, operator: String::new(), node: port.name.clone(), reason, remedy });
+                }
+            }
+        }
+        if problems.is_empty() { Ok(roles) } else { Err(problems) }
+    }
+
+    /// `past + seq`.
+    pub fn total(&self) -> Dim {
+        &self.past + &self.seq
+    }
+
+    /// The input of a value.
+    pub fn input(&self, value: ValueIx) -> Option<&Input> {
+        self.inputs.iter().map(|(_, input)| input).find(|input| input.value == value)
+    }
+
+    /// The lengths that the model can be asked for.
+    pub fn space(&self, max_positions: usize) -> SampleSpace {
+        let fixed = |d: &Dim| d.as_const().and_then(|n| usize::try_from(n).ok());
+        SampleSpace { fixed_seq: fixed(&self.seq), fixed_past: fixed(&self.past), max_positions }
+    }
+
+    /// Values of the symbols on a sample; one sequence.
+    pub fn bindings(&self, sample: Sample) -> llmc_ir::Bindings {
+        llmc_ir::Bindings::new()
+            .with("batch", 1)
+            .with("seq", i64::try_from(sample.seq).unwrap_or(i64::MAX))
+            .with("past", i64::try_from(sample.past).unwrap_or(i64::MAX))
+    }
+
+    fn type_of(&self, port: &Port, role: Role) -> Result<Type, OpError> {
+        let dtype = port.dtype.ok_or_else(|| OpError::input("this graph input declares no element type"))?;
+        let extents = port.extents.as_deref().ok_or_else(|| {
+            OpError::unsupported("this graph input declares no rank", "export the model with dynamic axes, not without shapes")
+        })?;
+        let wrong_rank = || {
+            OpError::unsupported(
+                format!("this graph input, read as {role:?}, has {} axes", extents.len()),
+                "export the model with input_ids [batch, seq], attention_mask [batch, past + seq], position_ids [batch, seq]",
+            )
+        };
+        let shape = match (role, extents.len()) {
+            (Role::Tokens, 2) => vec![self.batch.clone(), self.seq.clone()],
+            (Role::Positions, 2) => vec![canonical(&extents[0], self.batch.clone()), self.seq.clone()],
+            (Role::Positions, 1) => vec![self.seq.clone()],
+            (Role::AttentionMask, 2) => vec![self.batch.clone(), self.total()],
+            (Role::Tokens | Role::Positions | Role::AttentionMask, _) => return Err(wrong_rank()),
+            (Role::Past, _) => {
+                let past = past_axis(extents);
+                let mut shape = Vec::new();
+                for (axis, extent) in extents.iter().enumerate() {
+                    shape.push(match (axis, extent) {
+                        (_, Extent::Fixed(n)) => Dim::from(i64::try_from(*n).unwrap_or(i64::MAX)),
+                        (axis, _) if axis == past => self.past.clone(),
+                        (0, _) => self.batch.clone(),
+                        (axis, _) => {
+                            return Err(OpError::unsupported(
+                                format!("axis {axis} of this cache has no fixed extent"),
+                                "export with dynamic batch and sequence axes only",
+                            ));
+                        }
+                    });
+                }
+                shape
+            }
+            (Role::Data, _) => extents.iter().enumerate().map(|(axis, e)| own_symbol(&port.name, axis, e)).collect(),
+        };
+        let integer = dtype.is_int() || dtype == DType::Bool;
+        match role {
+            Role::Tokens | Role::Positions if !dtype.is_int() => {
+                Err(OpError::input(format!("this graph input, read as {role:?}, holds {dtype}, not integers")))
+            }
+            Role::Past if integer => Err(OpError::unsupported(
+                format!("a cache of {dtype} is not supported"),
+                "export with a float cache; llmc can quantise it itself",
+            )),
+            _ => Ok(Type::new(dtype, shape)),
+        }
+    }
+}
+
+/// A declared number stays; a name or nothing becomes the canonical dim.
+fn canonical(extent: &Extent, symbol: Dim) -> Dim {
+    match extent {
+        Extent::Fixed(n) => Dim::from(i64::try_from(*n).unwrap_or(i64::MAX)),
+        Extent::Named(_) | Extent::Unknown => symbol,
+    }
+}
+
+/// The symbol of an axis of an input that has no role.
+fn own_symbol(input: &str, axis: usize, extent: &Extent) -> Dim {
+    match extent {
+        Extent::Fixed(n) => Dim::from(i64::try_from(*n).unwrap_or(i64::MAX)),
+        Extent::Named(name) => name.parse().unwrap_or_else(|_| Dim::sym(name)),
+        Extent::Unknown => Dim::sym(format!("{input}.{axis}")),
+    }
+}
+
+/// The axis of a cache that grows: the first without a number after the batch axis, else the last but one.
+fn past_axis(extents: &[Extent]) -> usize {
+    let open = extents.iter().skip(1).position(|e| !matches!(e, Extent::Fixed(_)));
+    open.map_or(extents.len().saturating_sub(2), |a| a + 1)
+}
+
+/// What the graph does with its inputs.
+struct Hints {
+    /// Values that pick rows of a constant float table.
+    picks_rows: BTreeSet<ValueIx>,
+    /// Values that are concatenated with others into a graph output.
+    grows_output: BTreeSet<ValueIx>,
+    /// True if an input is called a token input.
+    named_tokens: bool,
+}
+
+impl Hints {
+    fn of(model: &Model) -> Hints {
+        let outputs: BTreeSet<ValueIx> = model.outputs.iter().map(|o| o.value).collect();
+        let mut hints = Hints {
+            picks_rows: BTreeSet::new(),
+            grows_output: BTreeSet::new(),
+            named_tokens: model.inputs.iter().any(|p| by_name(&p.name) == Some(Role::Tokens)),
+        };
+        for node in &model.nodes {
+            match (node.op.as_str(), node.inputs.as_slice()) {
+                ("Gather", [Some(table), Some(indices)]) => {
+                    if model.constants.get(table).is_some_and(|t| t.dtype().is_float() && t.rank() == 2) {
+                        hints.picks_rows.insert(*indices);
+                    }
+                }
+                ("Concat", [Some(past), _]) if node.outputs.iter().flatten().any(|o| outputs.contains(o)) => {
+                    hints.grows_output.insert(*past);
+                }
+                _ => {}
+            }
+        }
+        hints
+    }
+
+    fn role(&self, port: &Port) -> Role {
+        if let Some(role) = by_name(&port.name) {
+            return role;
+        }
+        let rank = port.extents.as_ref().map_or(0, Vec::len);
+        let integer = port.dtype.is_some_and(DType::is_int);
+        if !self.named_tokens && integer && rank == 2 && self.picks_rows.contains(&port.value) {
+            Role::Tokens
+        } else if !integer && rank == 4 && self.grows_output.contains(&port.value) {
+            Role::Past
+        } else {
+            Role::Data
+        }
+    }
+}
+
+fn by_name(name: &str) -> Option<Role> {
+    let past = ["past_key_values.", "past_key_values_", "past_key_self", "past_value_self", "past_key.", "past_value.", "past."];
+    match name {
+        "input_ids" | "tokens" | "token_ids" => Some(Role::Tokens),
+        "attention_mask" => Some(Role::AttentionMask),
+        "position_ids" | "cache_position" => Some(Role::Positions),
+        _ if past.iter().any(|p| name.starts_with(p)) => Some(Role::Past),
+        _ if name.starts_with("past_") && name.rsplit('_').next().is_some_and(|n| n.parse::<u32>().is_ok()) => Some(Role::Past),
+        _ => None,
+    }
+}
+
+/// A problem of the model as a whole.
+pub fn model_problem(name: &str, reason: &str, remedy: &str) -> Problem {
+    Problem {
+        category: Category::Unsupported,
+        operator: String::new(),
+        node: name.into(),
+        reason: reason.into(),
+        remedy: remedy.into(),
+    }
+}

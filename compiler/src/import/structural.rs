@@ -1,0 +1,265 @@
+//! Values that depend only on shapes, positions and the attention mask, where a token-dependent node uses one.
+//!
+//! Such a value is computed on samples with the same operator functions that build the graph, recognised
+//! (see [`super::recognise`]), and becomes a constant, rows of a position table, or a mask.
+
+use llmc_ir::{Bindings, Dim, MaskForm, MaskKind, Op, Real, Type, UnaryOp, ValueId, eval_op};
+use llmc_tensor::{DType, Tensor};
+
+use super::call::Call;
+use super::error::OpError;
+use super::lower::Lower;
+use super::model::{Node, ValueIx};
+use super::ops;
+use super::recognise::{Family, MaskValues, Sample, recognise};
+use super::value::{Content, Val};
+
+impl Lower<'_> {
+    /// The graph node of a value.
+    ///
+    /// # Errors
+    /// If a structural value fits no family.
+    pub(super) fn materialise(&mut self, val: &Val) -> Result<ValueId, OpError> {
+        match &val.content {
+            Content::Data(id) => Ok(*id),
+            Content::Const(tensor) => self.constant_node(val.source, tensor),
+            Content::Ints(_) | Content::Structural { .. } => {
+                let Some(ix) = val.source else {
+                    return Err(OpError::bug("an unnamed structural value meets one that depends on tokens"));
+                };
+                if let Some(&id) = self.materialised.get(&ix) {
+                    return Ok(id);
+                }
+                let producer = self.producers.get(ix.index()).copied().flatten();
+                let node = producer.and_then(|i| self.model.nodes.get(i));
+                let origin = match node {
+                    Some(node) => std::mem::replace(&mut self.origin, node.name.clone()),
+                    None => self.origin.clone(),
+                };
+                let made = match (node, val.is_const_only()) {
+                    (Some(node), true) => self.emit_constant(node, ix),
+                    _ => self.recognised(ix),
+                };
+                let at = std::mem::replace(&mut self.origin, origin);
+                let id = made.map_err(|e| OpError { reason: format!("operand from `{at}`: {}", e.reason), ..e })?;
+                self.materialised.insert(ix, id);
+                Ok(id)
+            }
+        }
+    }
+
+    /// Ops for a value of constants that is too large to compute on import, such as a transposed weight.
+    fn emit_constant(&mut self, node: &Node, ix: ValueIx) -> Result<ValueId, OpError> {
+        let call = Call { node, inputs: self.operands(node) };
+        let row = ops::find(node).ok_or_else(|| OpError::bug("the operator has no row"))?;
+        let before = std::mem::replace(&mut self.emit_constants, true);
+        let results = (row.lower)(self, &call);
+        self.emit_constants = before;
+        let position = node.outputs.iter().position(|o| *o == Some(ix));
+        match position.and_then(|i| results.as_ref().map(|r| r.get(i)).transpose()) {
+            Some(Ok(val)) => {
+                let val = val.clone();
+                self.materialise(&val)
+            }
+            _ => Err(results.err().unwrap_or_else(|| OpError::bug("the operator lost a result"))),
+        }
+    }
+
+    fn operands(&self, node: &Node) -> Vec<Option<Val>> {
+        node.inputs.iter().map(|i| i.and_then(|ix| self.values[ix.index()].clone())).collect()
+    }
+
+    fn recognised(&mut self, ix: ValueIx) -> Result<ValueId, OpError> {
+        let space = self.space;
+        let family = recognise(&space, &mut |sample| self.on_sample(ix, sample))?;
+        match family {
+            Family::Constant(tensor) => self.constant_node(Some(ix), &tensor),
+            Family::Rows { axis, table } => self.position_rows(ix, axis, table),
+            Family::Mask { rank, causal, window, values } => {
+                let dtype = self.values[ix.index()].as_ref().and_then(|v| v.ty.as_ref()).map(|t| t.dtype);
+                self.mask(rank, MaskKind { causal, window }, values, dtype.unwrap_or(DType::F32))
+            }
+        }
+    }
+
+    /// A node of a recognised value; the same op on the same operands is added once.
+    pub(super) fn share(&mut self, op: Op, operands: &[ValueId]) -> Result<ValueId, OpError> {
+        let key = (op, operands.to_vec());
+        if let Some(&id) = self.shared.get(&key) {
+            let origin = [self.origin.clone()];
+            self.graph.add_origin(id, &origin);
+            return Ok(id);
+        }
+        let id = self.add(key.0.clone(), operands)?;
+        self.shared.insert(key, id);
+        Ok(id)
+    }
+
+    fn position_rows(&mut self, ix: ValueIx, axis: usize, table: Tensor) -> Result<ValueId, OpError> {
+        let rest: Vec<usize> = table.shape().iter().skip(1).copied().collect();
+        let rows = table.shape().first().copied().unwrap_or(0);
+        let width: usize = rest.iter().product();
+        let flat = table.reshape([rows, width]).map_err(|e| OpError::bug(e.to_string()))?;
+        let known = self.position_tables.iter().find(|(t, _)| *t == flat).map(|(_, id)| *id);
+        let table = match known {
+            Some(id) => id,
+            None => {
+                let name = format!("{}#positions", self.model.name_of(ix));
+                let id = self.add_const(name, flat.clone())?;
+                self.position_tables.push((flat, id));
+                id
+            }
+        };
+        let (start, seq) = (self.roles.past.clone(), self.roles.seq.clone());
+        let picked = self.share(Op::PositionRows { start, rows: seq.clone() }, &[table])?;
+        let dims = |list: &[usize]| list.iter().map(|&n| Dim::from(n)).collect::<Vec<_>>();
+        let (before, after) = rest.split_at(axis);
+        if before.iter().all(|&n| n == 1) {
+            let shape = [dims(before), vec![seq], dims(after)].concat();
+            return self.reshaped(picked, shape);
+        }
+        let opened = self.reshaped(picked, [vec![seq], dims(&rest)].concat())?;
+        let mut perm: Vec<usize> = (1..=rest.len()).collect();
+        perm.insert(axis, 0);
+        self.share(Op::Transpose { perm }, &[opened])
+    }
+
+    fn reshaped(&mut self, id: ValueId, shape: Vec<Dim>) -> Result<ValueId, OpError> {
+        match self.graph.ty(id).shape == shape {
+            true => Ok(id),
+            false => self.share(Op::Reshape { shape }, &[id]),
+        }
+    }
+
+    fn mask(&mut self, rank: usize, kind: MaskKind, values: MaskValues, dtype: DType) -> Result<ValueId, OpError> {
+        let form = match values {
+            MaskValues::Visible | MaskValues::Hidden => MaskForm::Bool,
+            // A mask that hides nothing shows no value for hidden.
+            MaskValues::Additive(0.0) => MaskForm::Additive(Real::new(f32::NEG_INFINITY)),
+            MaskValues::Additive(hidden) => MaskForm::Additive(Real::new(hidden)),
+        };
+        let (rows, cols) = (self.roles.seq.clone(), self.roles.total());
+        let mut id = self.share(Op::Mask { kind, form, rows: rows.clone(), cols: cols.clone() }, &[])?;
+        if values == MaskValues::Hidden {
+            id = self.share(Op::Unary(UnaryOp::Not), &[id])?;
+        }
+        if matches!(form, MaskForm::Additive(_)) && dtype != DType::F32 {
+            id = self.share(Op::Cast(dtype), &[id])?;
+        }
+        let mut shape = vec![Dim::one(); rank.saturating_sub(2)];
+        shape.extend([rows, cols]);
+        self.reshaped(id, shape)
+    }
+
+    /// A value on a sample; `None` if something on the way is too large.
+    fn on_sample(&mut self, ix: ValueIx, sample: Sample) -> Result<Option<Tensor>, OpError> {
+        let (sampling, emitting) = (self.sampling, self.emit_constants);
+        (self.sampling, self.emit_constants, self.too_large) = (true, false, false);
+        let result = self.evaluate(ix, sample);
+        (self.sampling, self.emit_constants) = (sampling, emitting);
+        match result {
+            Err(_) if self.too_large => Ok(None),
+            Err(e) => {
+                let Sample { seq, past } = sample;
+                Err(OpError { reason: format!("computed for {seq} tokens after {past}: {}", e.reason), ..e })
+            }
+            Ok(tensor) => Ok(Some(tensor)),
+        }
+    }
+
+    /// Operands first, by a stack of our own: the chains are as long as the model is deep.
+    fn evaluate(&mut self, root: ValueIx, sample: Sample) -> Result<Tensor, OpError> {
+        let bindings = self.roles.bindings(sample);
+        let mut stack = vec![root];
+        while let Some(&ix) = stack.last() {
+            if self.known_on_sample(ix, sample, &bindings)?.is_some() {
+                stack.pop();
+                continue;
+            }
+            if self.inner.contains_key(&ix) {
+                stack.extend(self.evaluate_inner(ix, sample, &bindings)?);
+                continue;
+            }
+            let producer = self.producers.get(ix.index()).copied().flatten();
+            let Some(node) = producer.and_then(|i| self.model.nodes.get(i)) else {
+                let input = self.roles.input(ix).ok_or_else(|| OpError::bug("a structural value without a source"))?;
+                let tensor = input.on_sample(sample, &bindings)?;
+                self.remember(ix, sample, tensor);
+                continue;
+            };
+            let mut operands = Vec::with_capacity(node.inputs.len());
+            let mut missing = Vec::new();
+            for input in &node.inputs {
+                match input {
+                    None => operands.push(None),
+                    Some(operand) => match self.known_on_sample(*operand, sample, &bindings)? {
+                        Some(tensor) => operands.push(Some(Val::constant(tensor))),
+                        None => missing.push(*operand),
+                    },
+                }
+            }
+            if !missing.is_empty() {
+                stack.extend(missing);
+                continue;
+            }
+            let row = ops::find(node).ok_or_else(|| OpError::bug("the operator has no row"))?;
+            let results = (row.lower)(self, &Call { node, inputs: operands });
+            let results = results.map_err(|e| OpError { reason: format!("{} `{}`: {}", node.operator(), node.name, e.reason), ..e })?;
+            for (output, val) in node.outputs.iter().zip(results) {
+                if let (Some(output), Content::Const(tensor)) = (output, val.content) {
+                    self.remember(*output, sample, tensor);
+                }
+            }
+            if self.known_on_sample(ix, sample, &bindings)?.is_none() {
+                return Err(OpError::bug(format!("{} `{}` was not computed", node.operator(), node.name)));
+            }
+        }
+        self.known_on_sample(root, sample, &bindings)?.ok_or_else(|| OpError::bug("a sample was lost"))
+    }
+
+    /// Computes an op inside an operator function, or returns the operands that must be computed first.
+    fn evaluate_inner(&mut self, ix: ValueIx, sample: Sample, bindings: &Bindings) -> Result<Vec<ValueIx>, OpError> {
+        let Some((op, operands)) = self.inner.get(&ix) else { return Ok(Vec::new()) };
+        let (mut tensors, mut missing) = (Vec::new(), Vec::new());
+        for val in operands {
+            match (val.as_const(), val.source) {
+                (Some(tensor), _) => tensors.push(tensor.clone()),
+                (None, Some(source)) => match self.known_on_sample(source, sample, bindings)? {
+                    Some(tensor) => tensors.push(tensor),
+                    None => missing.push(source),
+                },
+                (None, None) => return Err(OpError::bug("an unnamed structural value")),
+            }
+        }
+        if missing.is_empty() {
+            let tensors: Vec<&Tensor> = tensors.iter().collect();
+            let tensor = eval_op(op, &tensors, bindings).map_err(|e| OpError::input(e.to_string()))?;
+            self.remember(ix, sample, tensor);
+        }
+        Ok(missing)
+    }
+
+    fn remember(&mut self, ix: ValueIx, sample: Sample, tensor: Tensor) {
+        self.samples.entry(sample).or_default().insert(ix, tensor);
+    }
+
+    fn known_on_sample(&self, ix: ValueIx, sample: Sample, bindings: &Bindings) -> Result<Option<Tensor>, OpError> {
+        let val = self.values.get(ix.index()).and_then(Option::as_ref);
+        match val.map(|v| (&v.content, v.ty.as_ref())) {
+            Some((Content::Const(tensor), _)) => Ok(Some(tensor.clone())),
+            Some((Content::Ints(dims), Some(ty))) => bind(dims, ty, bindings).map(Some),
+            Some((Content::Data(_), _)) => Err(OpError::bug(format!(
+                "`{}` depends on tokens, but was taken for structural",
+                self.model.name_of(ix)
+            ))),
+            _ => Ok(self.samples.get(&sample).and_then(|known| known.get(&ix)).cloned()),
+        }
+    }
+}
+
+fn bind(dims: &[Dim], ty: &Type, bindings: &Bindings) -> Result<Tensor, OpError> {
+    let values = dims.iter().map(|d| d.eval(bindings)).collect::<Result<Vec<i64>, _>>();
+    let values = values.map_err(|e| OpError::bug(e.to_string()))?;
+    let shape = ty.const_shape().ok_or_else(|| OpError::bug("polynomials of an unknown shape"))?;
+    Tensor::from_i64(ty.dtype, shape, &values).map_err(|e| OpError::bug(e.to_string()))
+}

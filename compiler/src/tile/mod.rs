@@ -1,0 +1,29 @@
+//! Tiles: loop nests of engine ops on buffers and rings.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `expr`, `program` | the language |
+//! | `access` | the bytes each op touches |
+//! | `lower` | graph to program |
+//! | `search` | which tile sizes to try |
+//! | `weights` | the weight image |
+//! | `print`, `parse`, `fields`, `lex` | its text form |
+
+mod access;
+mod expr;
+mod fields;
+mod lex;
+mod lower;
+mod parse;
+mod print;
+mod program;
+mod search;
+mod weights;
+
+pub use access::*;
+pub use expr::{Expr, Scope, VarId};
+pub use lower::{LAUNCH_PAST, LAUNCH_TOKENS, LowerError, LowerProblem, TileParams, lower};
+pub use parse::ParseError;
+pub use program::*;
+pub use search::{candidates, kv_block};
+pub use weights::{PackError, Packing, WeightItem, WeightPlan};

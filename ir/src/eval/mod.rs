@@ -1,0 +1,195 @@
+//! The reference evaluator: the meaning of each op, written to be read, not to be fast.
+//!
+//! Floats are computed in f64 and rounded once, to the result's dtype; sums run in f64 over the whole axis. Integers
+//! wrap at 64 bits. [`eval_op`] works on tensors alone, so that an importer can evaluate pieces of a model;
+//! [`eval_graph`] runs a graph with states.
+
+mod elementwise;
+mod fused;
+mod graph;
+mod math;
+mod movement;
+mod values;
+
+pub use graph::{StateValue, States, bind_inputs, eval_graph, eval_graph_observed, fresh_states};
+
+use crate::dim::{Bindings, Dim};
+use crate::infer::infer;
+use crate::op::Op;
+use crate::types::{Tables, Type};
+use llmc_tensor::{DType, Tensor, TensorError};
+
+/// Why an evaluation failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{at}: {message}")]
+pub struct EvalError {
+    /// The op or node, as in text.
+    pub at: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl EvalError {
+    /// An error at a place.
+    pub fn new(at: impl ToString, message: impl ToString) -> EvalError {
+        EvalError {
+            at: at.to_string(),
+            message: message.to_string(),
+        }
+    }
+}
+
+/// A message without its place.
+type Eval<T> = Result<T, String>;
+
+/// Evaluates one op on operand tensors. Symbols in attributes get their values from `bindings`. Ops that need a
+/// graph ([`Op::Input`], [`Op::Const`], [`Op::Append`]) are errors.
+///
+/// # Errors
+/// If the operands do not fit the op, a symbol is not bound, or a value cannot be computed (an index outside of a
+/// dim, an integer divided by 0).
+pub fn eval_op(op: &Op, operands: &[&Tensor], bindings: &Bindings) -> Result<Tensor, EvalError> {
+    eval_message(op, operands, bindings).map_err(|message| EvalError::new(op, message))
+}
+
+fn eval_message(op: &Op, operands: &[&Tensor], bindings: &Bindings) -> Eval<Tensor> {
+    for dim in op.dims() {
+        dim.eval(bindings).map_err(|e| e.to_string())?;
+    }
+    let values = bindings
+        .iter()
+        .map(|(s, v)| (s.clone(), Dim::from(v)))
+        .collect();
+    let op = &op.substitute(&values);
+    let types: Vec<Type> = operands.iter().map(|t| Type::of(t)).collect();
+    let ty = match op {
+        Op::Append { .. } => return Err("appending needs a graph with states".into()),
+        // values outside of a graph have no layout
+        Op::AllGather => types.first().cloned().ok_or("takes 1 operand")?,
+        _ => infer(op, &types.iter().collect::<Vec<_>>(), &Tables::default()).map_err(|e| {
+            let types: Vec<String> = types.iter().map(Type::to_string).collect();
+            format!("{} (operands {})", e.message, types.join(", "))
+        })?,
+    };
+    let shape = ty
+        .const_shape()
+        .ok_or_else(|| format!("the result's shape {:?} is not a shape", ty.shape))?;
+    let packed = operands
+        .iter()
+        .map(|t| t.dtype())
+        .chain([ty.dtype])
+        .find(|d| d.bits() < 8);
+    if let (Some(dtype), false) = (packed, matches!(op, Op::Cast(_) | Op::Reshape { .. })) {
+        return Err(format!("{dtype} can only be cast and reshaped"));
+    }
+    kernel(op, operands, ty.dtype, shape)
+}
+
+/// Shapes and dtypes have been checked by inference; dims in `op` are constants.
+fn kernel(op: &Op, operands: &[&Tensor], dtype: DType, shape: Vec<usize>) -> Eval<Tensor> {
+    match (op, operands) {
+        (Op::Unary(f), [x]) => elementwise::unary(*f, x),
+        (Op::Binary(f), [a, b]) => elementwise::binary(*f, a, b, shape),
+        (Op::Compare(f), [a, b]) => elementwise::compare(*f, a, b, shape),
+        (Op::Where, [c, a, b]) => elementwise::select(c, a, b, shape),
+        (Op::Cast(to), [x]) => x.cast(*to).map_err(text),
+        (Op::Reshape { .. }, [x]) => x.reshape(shape).map_err(text),
+        (Op::Transpose { perm }, [x]) => movement::transpose(x, perm, shape),
+        (Op::Expand { .. }, [x]) => movement::expand(x, shape),
+        (Op::Concat { axis }, parts) => movement::concat(parts, *axis, shape),
+        (
+            Op::Slice {
+                axis, start, step, ..
+            },
+            [x],
+        ) => movement::slice(x, *axis, constant(start)?, *step, shape),
+        (Op::Gather { axis }, [data, indices]) => movement::gather(data, indices, *axis, shape),
+        (Op::GatherNd { batch_dims }, [data, indices]) => {
+            movement::gather_nd(data, indices, *batch_dims, shape)
+        }
+        (Op::Reduce { op, axes, .. }, [x]) => math::reduce(*op, x, axes, shape),
+        (Op::Softmax { axis }, [x]) => math::softmax(x, *axis),
+        (
+            Op::CumSum {
+                axis,
+                exclusive,
+                reverse,
+            },
+            [x],
+        ) => math::cumsum(x, *axis, *exclusive, *reverse),
+        (Op::Trilu { upper, k }, [x]) => movement::trilu(x, *upper, constant(k)?),
+        (Op::MatMul, [a, b]) => math::matmul(a, b, shape),
+        (Op::PositionRows { start, .. }, [table]) => {
+            let (start, rows) = (constant(start)?, table.shape()[0]);
+            let inside = usize::try_from(start).is_ok_and(|s| s.saturating_add(shape[0]) <= rows);
+            if !inside {
+                return Err(format!(
+                    "rows {start} .. {start} + {} are outside of the table's {rows} rows",
+                    shape[0]
+                ));
+            }
+            movement::slice(table, 0, start, 1, shape)
+        }
+        (Op::Mask { kind, form, .. }, []) => fused::mask(*kind, *form, shape),
+        (Op::RmsNorm { eps }, [x, w]) => fused::rms_norm(x, w, eps.get()),
+        (Op::LayerNorm { eps }, [x, w, b]) => fused::layer_norm(x, w, b, eps.get()),
+        (
+            Op::Rope {
+                heads,
+                head_dim,
+                rotary_dim,
+                interleaved,
+            },
+            [x, cos, sin],
+        ) => fused::rope(
+            [*heads, *head_dim, *rotary_dim],
+            *interleaved,
+            [x, cos, sin],
+        ),
+        (
+            Op::Attention {
+                heads,
+                kv_heads,
+                head_dim,
+                scale,
+                mask,
+                softcap,
+            },
+            [q, k, v],
+        ) => {
+            let attention = fused::Attention {
+                heads: *heads,
+                kv_heads: *kv_heads,
+                head_dim: *head_dim,
+                scale: f64::from(scale.get()),
+                mask: *mask,
+                softcap: softcap.map(|c| f64::from(c.get())),
+            };
+            attention.eval(q, k, v)
+        }
+        (Op::SiluMul, [g, u]) => {
+            let product = elementwise::silu_mul(g, u);
+            Tensor::from_f64(dtype, shape, &product).map_err(text)
+        }
+        (Op::LastRow { axis }, [x]) => match x.shape()[*axis].checked_sub(1) {
+            Some(last) => movement::slice(x, *axis, last as i64, 1, shape),
+            None => Err("there is no last row of no rows".into()),
+        },
+        (Op::AllGather, [x]) => Ok((*x).clone()),
+        (Op::Input | Op::Const(_) | Op::Append { .. }, _) => {
+            Err("has a value in a graph only".into())
+        }
+        _ => Err(format!(
+            "takes another number of operands than {}",
+            operands.len()
+        )),
+    }
+}
+
+fn constant(dim: &Dim) -> Eval<i64> {
+    dim.as_const().ok_or_else(|| format!("{dim} has no value"))
+}
+
+fn text(e: TensorError) -> String {
+    e.to_string()
+}

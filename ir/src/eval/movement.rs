@@ -1,0 +1,144 @@
+//! Ops that move elements and do not compute: they work on bytes, for every dtype of whole bytes.
+
+use super::values::{around, broadcast, strides, walk};
+use super::{Eval, text};
+use llmc_tensor::{DType, Tensor};
+
+/// A tensor of elements picked from other tensors of the same dtype.
+pub(super) fn take<'a>(
+    dtype: DType,
+    shape: Vec<usize>,
+    picks: impl Iterator<Item = (&'a Tensor, usize)>,
+) -> Eval<Tensor> {
+    let size = dtype
+        .bytes()
+        .ok_or_else(|| format!("elements of {dtype} are packed"))?;
+    let mut out = Vec::with_capacity(shape.iter().product::<usize>().saturating_mul(size));
+    for (t, i) in picks {
+        out.extend_from_slice(&t.bytes()[i * size..(i + 1) * size]);
+    }
+    Tensor::new(dtype, shape, out).map_err(text)
+}
+
+/// A tensor of the elements of `x` at flat indices.
+fn pick(x: &Tensor, shape: Vec<usize>, indices: impl IntoIterator<Item = usize>) -> Eval<Tensor> {
+    take(x.dtype(), shape, indices.into_iter().map(|i| (x, i)))
+}
+
+pub(super) fn transpose(x: &Tensor, perm: &[usize], shape: Vec<usize>) -> Eval<Tensor> {
+    let own = strides(x.shape());
+    let permuted: Vec<usize> = perm.iter().map(|p| own[*p]).collect();
+    let indices = walk(&shape, &permuted);
+    pick(x, shape, indices)
+}
+
+pub(super) fn expand(x: &Tensor, shape: Vec<usize>) -> Eval<Tensor> {
+    let indices = broadcast(x.shape(), &shape);
+    pick(x, shape, indices)
+}
+
+pub(super) fn concat(parts: &[&Tensor], axis: usize, shape: Vec<usize>) -> Eval<Tensor> {
+    let (outer, _, _) = around(&shape, axis);
+    let dtype = parts.first().map_or(DType::F32, |p| p.dtype());
+    let picks = (0..outer).flat_map(|o| {
+        parts.iter().flat_map(move |p| {
+            let (_, dim, inner) = around(p.shape(), axis);
+            (o * dim * inner..(o + 1) * dim * inner).map(move |i| (*p, i))
+        })
+    });
+    take(dtype, shape, picks)
+}
+
+pub(super) fn slice(
+    x: &Tensor,
+    axis: usize,
+    start: i64,
+    step: i64,
+    shape: Vec<usize>,
+) -> Eval<Tensor> {
+    let (outer, dim, inner) = around(x.shape(), axis);
+    let rows: Vec<usize> = (0..shape[axis] as i64)
+        .map(|i| {
+            let row = i.checked_mul(step).and_then(|d| start.checked_add(d));
+            let row = row
+                .and_then(|r| usize::try_from(r).ok())
+                .filter(|r| *r < dim);
+            row.ok_or_else(|| format!("element {i} of the slice is outside of the dim {dim}"))
+        })
+        .collect::<Eval<_>>()?;
+    let indices = (0..outer).flat_map(|o| {
+        rows.iter()
+            .flat_map(move |r| (0..inner).map(move |i| (o * dim + r) * inner + i))
+    });
+    pick(x, shape, indices)
+}
+
+/// An index that may count from the end.
+fn wrap(index: i64, dim: usize) -> Eval<usize> {
+    let from_start = if index < 0 {
+        index.saturating_add(dim as i64)
+    } else {
+        index
+    };
+    let found = usize::try_from(from_start).ok().filter(|i| *i < dim);
+    found.ok_or_else(|| format!("index {index} is outside of the dim {dim}"))
+}
+
+pub(super) fn gather(
+    data: &Tensor,
+    indices: &Tensor,
+    axis: usize,
+    shape: Vec<usize>,
+) -> Eval<Tensor> {
+    let (outer, dim, inner) = around(data.shape(), axis);
+    let rows = indices.to_i64_vec().map_err(text)?;
+    let rows: Vec<usize> = rows
+        .into_iter()
+        .map(|i| wrap(i, dim))
+        .collect::<Eval<_>>()?;
+    let flat = (0..outer).flat_map(|o| {
+        rows.iter()
+            .flat_map(move |r| (0..inner).map(move |i| (o * dim + r) * inner + i))
+    });
+    pick(data, shape, flat)
+}
+
+pub(super) fn gather_nd(
+    data: &Tensor,
+    indices: &Tensor,
+    batch_dims: usize,
+    shape: Vec<usize>,
+) -> Eval<Tensor> {
+    let tuple = indices.shape().last().copied().unwrap_or(0);
+    let (index_dims, strides) = (
+        &data.shape()[batch_dims..batch_dims + tuple],
+        strides(data.shape()),
+    );
+    let product = |s: &[usize]| s.iter().product::<usize>();
+    let slice_len = product(&data.shape()[batch_dims + tuple..]);
+    let batch_len = product(&data.shape()[batch_dims..]);
+    let lead = &indices.shape()[..indices.rank() - 1];
+    let per_batch = product(&lead[batch_dims..]).max(1);
+    let values = indices.to_i64_vec().map_err(text)?;
+    let mut flat = Vec::with_capacity(product(&shape));
+    for row in 0..product(lead) {
+        let mut at = row / per_batch * batch_len;
+        for (i, dim) in index_dims.iter().enumerate() {
+            at += wrap(values[row * tuple + i], *dim)? * strides[batch_dims + i];
+        }
+        flat.extend(at..at + slice_len);
+    }
+    pick(data, shape, flat)
+}
+
+pub(super) fn trilu(x: &Tensor, upper: bool, k: i64) -> Eval<Tensor> {
+    let shape = x.shape().to_vec();
+    let (rows, columns) = (shape[shape.len() - 2].max(1), shape[shape.len() - 1].max(1));
+    let zero = Tensor::zeros(x.dtype(), [1]).map_err(text)?;
+    let picks = (0..x.elements()).map(|i| {
+        let diagonal = (i % columns) as i64 - (i / columns % rows) as i64;
+        let keep = if upper { diagonal >= k } else { diagonal <= k };
+        if keep { (x, i) } else { (&zero, 0) }
+    });
+    take(x.dtype(), shape, picks)
+}

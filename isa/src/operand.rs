@@ -1,0 +1,313 @@
+//! The types of instruction fields. How each is packed and written as text is in [`crate::field`].
+
+use std::ops::Index;
+
+/// Number of `ctl` registers; register 0 always reads 0.
+pub const REGISTERS: usize = 64;
+
+/// A `ctl` register, `r0` to `r63`. `r0` always reads 0 and ignores writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reg(pub u8);
+
+impl Reg {
+    /// The register that always reads 0; as base or clamp it means "none".
+    pub const ZERO: Reg = Reg(0);
+}
+
+/// The values of the 64 `ctl` registers of one core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Regs([i64; REGISTERS]);
+
+impl Default for Regs {
+    fn default() -> Self {
+        Regs([0; REGISTERS])
+    }
+}
+
+impl Regs {
+    /// The value of `reg`. Numbers over 63, which no decoded instruction has, read 0.
+    #[inline]
+    pub fn get(&self, reg: Reg) -> i64 {
+        self.0.get(usize::from(reg.0)).copied().unwrap_or(0)
+    }
+
+    /// Sets `reg`; writes to `r0` are ignored.
+    #[inline]
+    pub fn set(&mut self, reg: Reg, value: i64) {
+        if reg.0 != 0
+            && let Some(slot) = self.0.get_mut(usize::from(reg.0))
+        {
+            *slot = value;
+        }
+    }
+}
+
+impl Index<Reg> for Regs {
+    type Output = i64;
+    fn index(&self, reg: Reg) -> &i64 {
+        self.0.get(usize::from(reg.0)).unwrap_or(&0)
+    }
+}
+
+/// A scalar: `regs[base] + off`. Encodable range of `off`: -2^25 .. 2^25.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Val {
+    /// Register added to the offset; `r0` adds nothing.
+    pub base: Reg,
+    /// Constant part.
+    pub off: i32,
+}
+
+impl Val {
+    /// A constant.
+    pub const fn imm(off: i32) -> Val {
+        Val { base: Reg::ZERO, off }
+    }
+}
+
+/// A byte address in the SRAM of a core: `regs[base] + off`. Encodable range of `off`: below 2^26.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SAddr {
+    /// Register added to the offset; `r0` adds nothing.
+    pub base: Reg,
+    /// Constant part, in bytes.
+    pub off: u32,
+}
+
+impl SAddr {
+    /// A constant address.
+    pub const fn at(off: u32) -> SAddr {
+        SAddr { base: Reg::ZERO, off }
+    }
+}
+
+/// A byte address in DRAM: `regs[base] + off`. Encodable range of `off`: below 2^48.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DAddr {
+    /// Register added to the offset; `r0` adds nothing.
+    pub base: Reg,
+    /// Constant part, in bytes.
+    pub off: u64,
+}
+
+impl DAddr {
+    /// A constant address.
+    pub const fn at(off: u64) -> DAddr {
+        DAddr { base: Reg::ZERO, off }
+    }
+}
+
+/// A size: `n` if `clamp` is `r0`, else `clamp(regs[clamp], 0, n)`; so `n` is always an upper bound.
+/// An instruction with an effective extent of 0 does nothing. Encodable range of `n`: below 2^26.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Ext {
+    /// The size, or its upper bound if `clamp` is set.
+    pub n: u32,
+    /// Register with the run-time size; `r0` means the size is `n`.
+    pub clamp: Reg,
+}
+
+impl Ext {
+    /// A constant size.
+    pub const fn of(n: u32) -> Ext {
+        Ext { n, clamp: Reg::ZERO }
+    }
+
+    /// The size with these register values, between 0 and `n`.
+    #[inline]
+    pub fn effective(&self, regs: &Regs) -> u32 {
+        if self.clamp == Reg::ZERO {
+            return self.n;
+        }
+        u32::try_from(regs.get(self.clamp).clamp(0, i64::from(self.n))).unwrap_or(self.n)
+    }
+}
+
+/// The number of a counting semaphore of a core.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sem(pub u8);
+
+/// Declares a closed set of values, each written as a byte in the encoding and as a word in text.
+macro_rules! value_set {
+    ($(#[$doc:meta])* $name:ident { $(#[doc = $vdoc:literal] $variant:ident = $value:literal $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum $name {
+            $(#[doc = $vdoc] $variant = $value,)*
+        }
+
+        impl $name {
+            /// All members, in the order of their encodings.
+            pub const ALL: &'static [$name] = &[$($name::$variant),*];
+
+            /// The word that stands for this member in assembly text.
+            pub const fn name(self) -> &'static str {
+                match self { $($name::$variant => $text),* }
+            }
+
+            /// What this member means, for the manual.
+            pub const fn doc(self) -> &'static str {
+                match self { $($name::$variant => $vdoc),* }
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                $name::ALL[0]
+            }
+        }
+    };
+}
+
+value_set! {
+    /// An engine of a core; each has an in-order instruction queue.
+    Queue {
+        /// First DMA engine: DRAM to SRAM loads, by convention.
+        Dma0 = 0 "dma0",
+        /// Second DMA engine: stores and transfers between cores, by convention.
+        Dma1 = 1 "dma1",
+        /// Matrix unit.
+        Mxu = 2 "mxu",
+        /// Vector unit.
+        Vpu = 3 "vpu",
+        /// Attention unit.
+        Att = 4 "att",
+    }
+}
+
+value_set! {
+    /// An element type in memory.
+    DType {
+        /// IEEE binary32, little endian.
+        F32 = 0 "f32",
+        /// bfloat16: the upper half of a binary32, little endian.
+        Bf16 = 1 "bf16",
+    }
+}
+
+impl DType {
+    /// Size of one element in bytes.
+    pub const fn bytes(self) -> u32 {
+        match self {
+            DType::F32 => 4,
+            DType::Bf16 => 2,
+        }
+    }
+}
+
+value_set! {
+    /// The element type of an index list in SRAM.
+    IndexType {
+        /// Signed 32-bit integers.
+        I32 = 0 "i32",
+        /// Signed 64-bit integers.
+        I64 = 1 "i64",
+    }
+}
+
+impl IndexType {
+    /// Size of one index in bytes.
+    pub const fn bytes(self) -> u32 {
+        match self {
+            IndexType::I32 => 4,
+            IndexType::I64 => 8,
+        }
+    }
+}
+
+value_set! {
+    /// Which cores a post or a push reaches.
+    Scope {
+        /// This core.
+        Local = 0 "local",
+        /// Every core, this one included.
+        All = 1 "all",
+        /// The one core named by the `core` field.
+        Core = 2 "core",
+    }
+}
+
+value_set! {
+    /// Elementwise functions of one operand, computed as `f(fma(a, scale, bias))`. Definitions: [`crate::numerics`].
+    UnaryFn {
+        /// x
+        Copy = 0 "copy",
+        /// -x
+        Neg = 1 "neg",
+        /// |x|
+        Abs = 2 "abs",
+        /// e to the x
+        Exp = 3 "exp",
+        /// natural logarithm
+        Log = 4 "log",
+        /// square root
+        Sqrt = 5 "sqrt",
+        /// 1 / sqrt(x)
+        Rsqrt = 6 "rsqrt",
+        /// 1 / x
+        Recip = 7 "recip",
+        /// 1 / (1 + exp(-x))
+        Sigmoid = 8 "sigmoid",
+        /// hyperbolic tangent
+        Tanh = 9 "tanh",
+        /// x * sigmoid(x)
+        Silu = 10 "silu",
+        /// max(x, 0)
+        Relu = 11 "relu",
+        /// 0.5 * x * (1 + erf(x / sqrt(2)))
+        Gelu = 12 "gelu",
+        /// error function
+        Erf = 13 "erf",
+        /// sine
+        Sin = 14 "sin",
+        /// cosine
+        Cos = 15 "cos",
+    }
+}
+
+value_set! {
+    /// Elementwise functions of two operands.
+    BinaryFn {
+        /// a + b
+        Add = 0 "add",
+        /// a - b
+        Sub = 1 "sub",
+        /// a * b
+        Mul = 2 "mul",
+        /// a / b
+        Div = 3 "div",
+        /// a < b ? a : b
+        Min = 4 "min",
+        /// a > b ? a : b
+        Max = 5 "max",
+    }
+}
+
+value_set! {
+    /// Reductions over the innermost extent, in the order given in [`crate::numerics::reduce8`].
+    ReduceFn {
+        /// Sum of the elements.
+        Sum = 0 "sum",
+        /// Maximum of the elements.
+        Maxr = 1 "maxr",
+        /// Sum of the squares of the elements.
+        Sumsq = 2 "sumsq",
+    }
+}
+
+/// A vector operand: up to three strided dimensions of elements in SRAM. The innermost is contiguous, or is one element
+/// read again and again if `bcast` is set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct VOp {
+    /// Address of element (0, 0, 0).
+    pub addr: SAddr,
+    /// Bytes between neighbours along the outermost dimension.
+    pub s0: u32,
+    /// Bytes between neighbours along the middle dimension.
+    pub s1: u32,
+    /// Element type in memory; arithmetic is f32.
+    pub dtype: DType,
+    /// Innermost stride 0: one element for the whole innermost dimension. Not allowed on a destination.
+    pub bcast: bool,
+}

@@ -1,0 +1,246 @@
+//! What a resolved instruction costs on a chip: the one timing model of compiler and emulator.
+//!
+//! All times are whole cycles of the chip clock, in integer arithmetic. An engine is occupied `busy` cycles; its results are
+//! visible `latency` cycles later. DRAM is a server that all cores share: a transfer occupies it [`dram_cycles`], in the
+//! order the requests arrive. A message between cores takes [`noc_latency`] after it has left.
+
+use crate::access::{Access, Space, accesses};
+use crate::chip::{Chip, Dataflow};
+use crate::inst::{AttStep, DmaGather, Inst, MxuMm};
+use crate::operand::{BinaryFn, DType, ReduceFn, UnaryFn};
+
+/// Costs of one instruction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Cycles its engine is occupied; at least 1.
+    pub busy: u64,
+    /// Further cycles until its results are visible; the engine is free by then.
+    pub latency: u64,
+    /// Bytes moved to or from DRAM in whole bursts, which also occupy the DRAM server ([`dram_cycles`]).
+    pub dram_bytes: u64,
+    /// Bytes sent into the NoC, once for a multicast.
+    pub noc_bytes: u64,
+    /// Bytes read from and written to the SRAM of the executing core.
+    pub sram_bytes: u64,
+    /// Multiply-accumulates of f32 operands.
+    pub macs_f32: u64,
+    /// Multiply-accumulates of bf16 operands.
+    pub macs_bf16: u64,
+    /// Elementwise operations of the vector unit, exponentials of the attention unit.
+    pub vpu_ops: u64,
+}
+
+/// The cost of a resolved instruction. An engine instruction with an extent of 0 costs one busy cycle.
+pub fn cost(inst: &Inst, chip: &Chip) -> Cost {
+    let touched = accesses(inst);
+    let sram_bytes = touched.iter().filter(|a| a.space == Space::Sram).map(Access::total).sum();
+    let idle = Cost { busy: 1, ..Cost::default() };
+    let cost = match inst {
+        Inst::CtlLi(_)
+        | Inst::CtlAddi(_)
+        | Inst::CtlMadd(_)
+        | Inst::CtlAdd(_)
+        | Inst::CtlSub(_)
+        | Inst::CtlMul(_)
+        | Inst::CtlMin(_)
+        | Inst::CtlMax(_)
+        | Inst::CtlDiv(_)
+        | Inst::CtlMod(_)
+        | Inst::CtlLaunch(_)
+        | Inst::CtlCore(_)
+        | Inst::CtlLoop(_)
+        | Inst::CtlHalt(_) => return Cost { busy: chip.ctl_issue_cycles(), ..Cost::default() },
+        Inst::SemWait(_) | Inst::SemPost(_) => return idle,
+        _ if touched.is_empty() => return idle,
+        Inst::DmaLoad(_) | Inst::DmaStore(_) | Inst::DmaPush(_) => transfer(&touched, chip),
+        Inst::DmaGather(i) => gather(i, chip),
+        Inst::MxuMm(i) => matmul(i, chip),
+        Inst::VpuUnary(i) => vector(volume([i.n0.n, i.n1.n, i.n2.n]), unary_cycles(i.op, chip), chip),
+        Inst::VpuBinary(i) => vector(volume([i.n0.n, i.n1.n, i.n2.n]), binary_cycles(i.op, chip), chip),
+        Inst::VpuReduce(i) => vector(volume([i.n0.n, i.n1.n, i.n2.n]), reduce_cycles(i.op), chip),
+        Inst::VpuFill(i) => vector(volume([i.n0.n, i.n1.n, i.n2.n]), 1, chip),
+        Inst::AttInit(i) => att_pass(volume([i.rows.n, i.heads.into(), u32::from(i.d) + 2]), chip),
+        Inst::AttStep(i) => att_step(i, chip),
+        Inst::AttFin(i) => att_pass(volume([i.rows.n, i.heads.into(), i.d.into()]), chip),
+    };
+    Cost { busy: cost.busy.max(1), sram_bytes, ..cost }
+}
+
+/// Product of extents; saturates.
+fn volume<const N: usize>(n: [u32; N]) -> u64 {
+    n.iter().fold(1_u64, |all, n| all.saturating_mul(u64::from(*n)))
+}
+
+// --- shared resources ------------------------------------------------------------------------------------------------
+
+/// Cycles the DRAM server is occupied by a transfer of `bytes`: `ceil(bytes / bandwidth * clock)`.
+pub fn dram_cycles(bytes: u64, chip: &Chip) -> u64 {
+    let cycles = u128::from(bytes) * u128::from(chip.chip_clock_mhz());
+    u64::try_from(cycles.div_ceil(u128::from(chip.dram_bandwidth_mb_per_s()))).unwrap_or(u64::MAX)
+}
+
+/// Cycles between a request reaching DRAM and its first byte: `ceil(latency * clock)`.
+pub fn dram_latency(chip: &Chip) -> u64 {
+    (chip.dram_latency_ns() * chip.chip_clock_mhz()).div_ceil(1000)
+}
+
+/// Mesh hops between two cores: rows plus columns, core c being at (c mod columns, c / columns).
+pub fn hops(from: u32, to: u32, chip: &Chip) -> u64 {
+    let columns = chip.cores_x();
+    let (x, y) = ((from % columns).abs_diff(to % columns), (from / columns).abs_diff(to / columns));
+    u64::from(x) + u64::from(y)
+}
+
+/// Cycles a message takes from one core to another, after it has left.
+pub fn noc_latency(from: u32, to: u32, chip: &Chip) -> u64 {
+    hops(from, to, chip).saturating_mul(chip.noc_hop_cycles())
+}
+
+/// Cycles until a message from core `from` has reached all cores.
+pub fn noc_broadcast_latency(from: u32, chip: &Chip) -> u64 {
+    (0..chip.cores()).map(|to| noc_latency(from, to, chip)).max().unwrap_or(0)
+}
+
+// --- dma -------------------------------------------------------------------------------------------------------------
+
+/// Cycles for `blocks` contiguous blocks of `bytes` at `rate` bytes per cycle; a block takes whole cycles.
+fn block_cycles(blocks: u64, bytes: u64, rate: u64) -> u64 {
+    blocks.saturating_mul(bytes.div_ceil(rate))
+}
+
+/// `dma.load`, `dma.store`, `dma.push`: `setup + max over source and destination of blocks * ceil(bytes / rate)`.
+fn transfer(touched: &[Access], chip: &Chip) -> Cost {
+    let mut cost = Cost::default();
+    for access in touched {
+        let run = access.packed();
+        let blocks = run.counts.iter().fold(1_u64, |all, n| all.saturating_mul(*n));
+        let mut rate = chip.dma_bytes_per_cycle();
+        match access.space {
+            Space::Sram => {}
+            Space::Dram => {
+                let bursts = run.bytes.div_ceil(chip.dram_burst_bytes());
+                cost.dram_bytes = blocks.saturating_mul(bursts).saturating_mul(chip.dram_burst_bytes());
+                cost.latency = dram_latency(chip);
+            }
+            Space::Remote { .. } => {
+                cost.noc_bytes = run.total();
+                rate = rate.min(chip.noc_bytes_per_cycle());
+            }
+        }
+        cost.busy = cost.busy.max(block_cycles(blocks, run.bytes, rate));
+    }
+    cost.busy = cost.busy.saturating_add(chip.dma_setup_cycles());
+    cost
+}
+
+/// `dma.gather`: `setup + ceil(index bytes / rate) + count * ceil(bytes / rate)`.
+fn gather(i: &DmaGather, chip: &Chip) -> Cost {
+    let (count, bytes, rate) = (u64::from(i.count.n), u64::from(i.bytes), chip.dma_bytes_per_cycle());
+    let indices = block_cycles(1, count * u64::from(i.index_type.bytes()), rate);
+    let burst = chip.dram_burst_bytes();
+    Cost {
+        busy: chip.dma_setup_cycles() + indices + block_cycles(count, bytes, rate),
+        latency: dram_latency(chip),
+        dram_bytes: count * bytes.div_ceil(burst) * burst,
+        ..Cost::default()
+    }
+}
+
+// --- mxu -------------------------------------------------------------------------------------------------------------
+
+/// Output-stationary array of `r` x `c`: cycles of an `m` x `n` x `k` product, `ceil(m/r) ceil(n/c) (k + r + c - 2) - 1`.
+pub fn mxu_os(m: u64, n: u64, k: u64, r: u64, c: u64) -> u64 {
+    array(m.div_ceil(r), n.div_ceil(c), k + r + c - 2)
+}
+
+/// Weight-stationary array of `r` x `c`: cycles of an `m` x `n` x `k` product, `ceil(k/r) ceil(n/c) (m + 2r + c - 2) - 1`.
+pub fn mxu_ws(m: u64, n: u64, k: u64, r: u64, c: u64) -> u64 {
+    array(k.div_ceil(r), n.div_ceil(c), m + 2 * r + c - 2)
+}
+
+fn array(tiles0: u64, tiles1: u64, steps: u64) -> u64 {
+    tiles0.saturating_mul(tiles1).saturating_mul(steps).saturating_sub(1)
+}
+
+/// `startup + array cycles * (f32_cycles if B is f32)`.
+fn matmul(i: &MxuMm, chip: &Chip) -> Cost {
+    let (m, n, k) = (u64::from(i.m.n), u64::from(i.n.n), u64::from(i.k.n));
+    let (r, c) = (chip.mxu_rows(), chip.mxu_cols());
+    let array = match chip.mxu_dataflow() {
+        Dataflow::OutputStationary => mxu_os(m, n, k, r, c),
+        Dataflow::WeightStationary => mxu_ws(m, n, k, r, c),
+    };
+    let macs = volume([i.m.n, i.n.n, i.k.n]);
+    let (step, macs_f32, macs_bf16) = match i.b_type {
+        DType::F32 => (chip.mxu_f32_cycles(), macs, 0),
+        DType::Bf16 => (1, 0, macs),
+    };
+    let busy = array.saturating_mul(step).saturating_add(chip.mxu_startup_cycles());
+    Cost { busy, macs_f32, macs_bf16, ..Cost::default() }
+}
+
+// --- vpu -------------------------------------------------------------------------------------------------------------
+
+/// `startup + ceil(elements / lanes) * cycles`.
+fn vector(elements: u64, cycles: u64, chip: &Chip) -> Cost {
+    let steps = elements.div_ceil(chip.vpu_lanes());
+    let busy = steps.saturating_mul(cycles).saturating_add(chip.vpu_startup_cycles());
+    Cost { busy, vpu_ops: elements, ..Cost::default() }
+}
+
+/// Cycles per step of a function of one operand.
+fn unary_cycles(op: UnaryFn, chip: &Chip) -> u64 {
+    match op {
+        UnaryFn::Copy | UnaryFn::Neg | UnaryFn::Abs | UnaryFn::Relu => 1,
+        UnaryFn::Sqrt | UnaryFn::Rsqrt | UnaryFn::Recip => chip.vpu_divide_cycles(),
+        UnaryFn::Exp
+        | UnaryFn::Log
+        | UnaryFn::Sigmoid
+        | UnaryFn::Tanh
+        | UnaryFn::Silu
+        | UnaryFn::Gelu
+        | UnaryFn::Erf
+        | UnaryFn::Sin
+        | UnaryFn::Cos => chip.vpu_transcendental_cycles(),
+    }
+}
+
+/// Cycles per step of a function of two operands.
+fn binary_cycles(op: BinaryFn, chip: &Chip) -> u64 {
+    match op {
+        BinaryFn::Add | BinaryFn::Sub | BinaryFn::Mul | BinaryFn::Min | BinaryFn::Max => 1,
+        BinaryFn::Div => chip.vpu_divide_cycles(),
+    }
+}
+
+/// Cycles per step of a reduction.
+fn reduce_cycles(op: ReduceFn) -> u64 {
+    match op {
+        ReduceFn::Sum | ReduceFn::Maxr | ReduceFn::Sumsq => 1,
+    }
+}
+
+// --- att -------------------------------------------------------------------------------------------------------------
+
+/// `startup + ceil(2 rows heads kv d / macs_per_cycle) + ceil(rows heads kv / exps_per_cycle)`, hidden rows included.
+fn att_step(i: &AttStep, chip: &Chip) -> Cost {
+    let scores = volume([i.rows.n, i.heads.into(), i.kv.n]);
+    let macs = scores.saturating_mul(2 * u64::from(i.d));
+    let products = macs.div_ceil(chip.att_macs_per_cycle());
+    let exponentials = scores.div_ceil(chip.att_exps_per_cycle());
+    let busy = chip.att_startup_cycles().saturating_add(products).saturating_add(exponentials);
+    let (macs_f32, macs_bf16) = match i.kv_type {
+        DType::F32 => (macs, 0),
+        DType::Bf16 => (0, macs),
+    };
+    Cost { busy, macs_f32, macs_bf16, vpu_ops: scores, ..Cost::default() }
+}
+
+/// `att.init`, `att.fin`: `startup + ceil(elements / macs_per_cycle)`.
+fn att_pass(elements: u64, chip: &Chip) -> Cost {
+    let busy = chip.att_startup_cycles().saturating_add(elements.div_ceil(chip.att_macs_per_cycle()));
+    Cost { busy, vpu_ops: elements, ..Cost::default() }
+}
+
+#[cfg(test)]
+mod tests;

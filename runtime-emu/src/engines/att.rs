@@ -1,0 +1,149 @@
+//! `att.*`: streaming attention.
+
+use super::{Effect, elements, push_f32, put_f32, zeroed};
+use crate::kernels::{AttStep, Visible};
+use crate::memory::{Strided, Trap, slice, slice_mut};
+use llmc_isa::DType;
+use llmc_isa::inst::{AttFin, AttInit, AttStep as AttStepInst};
+
+/// The state of `rows x heads` running softmaxes.
+fn state(base: u32, rows: u32, heads: u16, d: u16) -> Strided {
+    Strided::run(
+        base.into(),
+        u64::from(rows) * u64::from(heads) * (u64::from(d) + 2) * 4,
+    )
+}
+
+impl Effect<'_> {
+    pub(crate) fn att_init(&mut self, i: &AttInit) -> Result<(), Trap> {
+        if i.rows.n == 0 || i.heads == 0 || i.d == 0 {
+            return Ok(());
+        }
+        let state = state(i.state.off, i.rows.n, i.heads, i.d);
+        self.memory
+            .sram_write(&self.who, self.core, "state", &state, 4)?;
+        if !self.memory.has_data() {
+            return Ok(());
+        }
+        let bytes = slice_mut(self.memory.sram_mut(self.core), state.base, state.bytes)?;
+        bytes.fill(0);
+        for one in bytes.chunks_exact_mut((usize::from(i.d) + 2) * 4) {
+            put_f32(&mut one[..4], &[f32::NEG_INFINITY]);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn att_step(&mut self, i: &AttStepInst) -> Result<(), Trap> {
+        let (rows, heads, d, kv) = (i.rows.n, i.heads, i.d, i.kv.n);
+        if rows == 0 || heads == 0 || d == 0 || kv == 0 {
+            return Ok(());
+        }
+        let size = u64::from(i.kv_type.bytes());
+        let state = state(i.state.off, rows, heads, d);
+        let q = Strided {
+            base: i.q.off.into(),
+            n: [1, rows, heads.into()],
+            s: [0, i.q_s0.into(), i.q_s1.into()],
+            bytes: u64::from(d) * 4,
+        };
+        let k = Strided::rows(i.k.off.into(), kv, i.k_s0.into(), u64::from(d) * size);
+        let v = Strided::rows(i.v.off.into(), kv, i.v_s0.into(), u64::from(d) * size);
+        self.memory.sram_read(&self.who, self.core, "q", &q, 4)?;
+        self.memory.sram_read(&self.who, self.core, "k", &k, size)?;
+        self.memory.sram_read(&self.who, self.core, "v", &v, size)?;
+        self.memory
+            .sram_read(&self.who, self.core, "state", &state, 4)?;
+        self.memory
+            .sram_write(&self.who, self.core, "state", &state, 4)?;
+        if !self.memory.has_data() {
+            return Ok(());
+        }
+        let sram = self.memory.sram(self.core);
+        let queries = &mut self.scratch.a;
+        queries.clear();
+        q.each(|at| {
+            push_f32(queries, slice(sram, at, q.bytes)?);
+            Ok::<(), Trap>(())
+        })?;
+        let sums = &mut self.scratch.b;
+        sums.clear();
+        push_f32(sums, slice(sram, state.base, state.bytes)?);
+        let scores = zeroed(&mut self.scratch.c, kv as usize);
+        let keys = slice(sram, k.base, k.end() - k.base)?;
+        let values = slice(sram, v.base, v.end() - v.base)?;
+        let visible = Visible {
+            q_pos: i.q_pos.off.into(),
+            kv_pos: i.kv_pos.off.into(),
+            causal: i.causal,
+            window: i.window,
+        };
+        macro_rules! step {
+            ($kernel:ident) => {
+                self.kernels.$kernel(&mut AttStep {
+                    q: queries,
+                    k: elements(keys)?,
+                    k_stride: (k.s[2] / size) as usize,
+                    v: elements(values)?,
+                    v_stride: (v.s[2] / size) as usize,
+                    state: sums,
+                    rows: rows as usize,
+                    heads: heads.into(),
+                    d: d.into(),
+                    kv: kv as usize,
+                    visible,
+                    scale: i.scale,
+                    softcap: i.softcap,
+                    scores,
+                })
+            };
+        }
+        match i.kv_type {
+            DType::F32 => step!(att_f32),
+            DType::Bf16 => step!(att_bf16),
+        }
+        put_f32(
+            slice_mut(self.memory.sram_mut(self.core), state.base, state.bytes)?,
+            sums,
+        );
+        Ok(())
+    }
+
+    pub(crate) fn att_fin(&mut self, i: &AttFin) -> Result<(), Trap> {
+        let (rows, heads, d) = (i.rows.n, i.heads, usize::from(i.d));
+        if rows == 0 || heads == 0 || d == 0 {
+            return Ok(());
+        }
+        let state = state(i.state.off, rows, heads, i.d);
+        let dst = Strided {
+            base: i.dst.off.into(),
+            n: [1, rows, heads.into()],
+            s: [0, i.dst_s0.into(), i.dst_s1.into()],
+            bytes: d as u64 * 4,
+        };
+        self.memory
+            .sram_read(&self.who, self.core, "state", &state, 4)?;
+        self.memory
+            .sram_write(&self.who, self.core, "dst", &dst, 4)?;
+        if !self.memory.has_data() {
+            return Ok(());
+        }
+        let sums = &mut self.scratch.a;
+        sums.clear();
+        push_f32(
+            sums,
+            slice(self.memory.sram(self.core), state.base, state.bytes)?,
+        );
+        let sram = self.memory.sram_mut(self.core);
+        let mut all = sums.chunks_exact_mut(d + 2);
+        dst.each(|at| {
+            let Some((l, acc)) = all.next().and_then(|one| one[1..].split_first_mut()) else {
+                return Ok(());
+            };
+            for a in acc.iter_mut() {
+                *a = if *l == 0.0 { 0.0 } else { *a / *l };
+            }
+            put_f32(slice_mut(sram, at, dst.bytes)?, acc);
+            Ok::<(), Trap>(())
+        })
+    }
+}

@@ -1,0 +1,563 @@
+//! One launch: every core runs the entry from its first instruction until all have halted and all queues are empty.
+//!
+//! # Time
+//! The simulation is event driven: an event is an engine that goes on with its queue, or tokens that arrive at a
+//! semaphore. Each instruction costs O(1) however many cycles it takes. At equal times, arrivals come before engines, and
+//! engines go by core and queue.
+//!
+//! * A controller spends one cycle per instruction, dispatching included. It runs ahead of the events until a queue is
+//!   full; an instruction leaves its queue when it starts.
+//! * An engine starts an instruction when it was dispatched and the one before it has left the engine. It is occupied for
+//!   `Cost::busy` cycles, for a transfer from or to DRAM also until the DRAM has served it. Results are visible
+//!   `Cost::latency` cycles later.
+//! * The DRAM serves transfers one at a time in the order they start, in fractions of a cycle.
+//! * A post takes effect when all earlier instructions of its queue have completed (for a push: when the data have left),
+//!   plus the way to the receiving core, which is the way that pushed data take.
+//!
+//! Memory is changed when an instruction starts. Programs without races cannot tell.
+
+mod clocks;
+mod ctl;
+mod events;
+mod exec;
+mod sems;
+
+use crate::engines::Scratch;
+use crate::fault::{Fault, FaultKind, Leftover, Origin, Site, Unit, Waiter};
+use crate::kernels::Kernels;
+use crate::memory::{Conflict, Memory, Trap};
+use crate::stats::{CoreStats, LaunchStats};
+use clocks::Clocks;
+use ctl::Ctl;
+use events::{Events, What};
+use exec::{Flow, Step};
+use llmc_isa::container::DebugMap;
+use llmc_isa::timing::{self, Cost};
+use llmc_isa::{Chip, Execute, Inst, Queue, asm};
+use sems::{Semaphore, Tokens};
+use std::collections::VecDeque;
+
+/// Engines of a core.
+const ENGINES: usize = Queue::ALL.len();
+
+/// What is launched, and how.
+pub(crate) struct Request<'a> {
+    /// Name of the entry.
+    pub(crate) entry: &'a str,
+    /// Its instructions.
+    pub(crate) code: &'a [Inst],
+    /// Index of its first instruction in the binary.
+    pub(crate) code_offset: usize,
+    /// Where instructions come from.
+    pub(crate) debug: &'a DebugMap,
+    /// Launch registers.
+    pub(crate) regs: &'a [i64],
+    pub(crate) chip: &'a Chip,
+    /// Keep time.
+    pub(crate) timed: bool,
+    /// Look for races.
+    pub(crate) races: bool,
+    /// Stop after this many instructions.
+    pub(crate) max_instructions: u64,
+}
+
+/// A resolved instruction in a queue.
+struct Queued {
+    inst: Inst,
+    pc: u32,
+    /// Cycle of its dispatch.
+    at: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing in the queue.
+    Idle,
+    /// An event will continue it.
+    Scheduled,
+    /// The head of the queue waits for a semaphore since a cycle.
+    Waiting(u8, u64),
+    /// The tokens the head waited for have been taken.
+    Granted,
+}
+
+struct Engine {
+    queue: VecDeque<Queued>,
+    state: State,
+    /// Cycle at which the next instruction can start.
+    free_at: u64,
+    /// Cycle at which all instructions so far have completed.
+    done_at: u64,
+}
+
+/// The DRAM as a server: time is counted in 1 / bandwidth cycles, so that transfers lose no fraction.
+struct DramServer {
+    clock_hz: u128,
+    bytes_per_s: u128,
+    /// Cycle at which it is free, times `bytes_per_s`.
+    free_at: u128,
+    bytes: u64,
+}
+
+impl DramServer {
+    /// Cycle at which a transfer that starts at `now` has been served.
+    fn serve(&mut self, now: u64, bytes: u64) -> u64 {
+        let start = self.free_at.max(u128::from(now) * self.bytes_per_s);
+        self.free_at = start + u128::from(bytes) * self.clock_hz;
+        self.bytes += bytes;
+        self.free_at.div_ceil(self.bytes_per_s) as u64
+    }
+
+    fn busy(&self) -> u64 {
+        (u128::from(self.bytes) * self.clock_hz).div_ceil(self.bytes_per_s) as u64
+    }
+}
+
+/// A trap with the instruction it belongs to.
+struct Stop {
+    kind: FaultKind,
+    site: Option<Site>,
+    cycle: u64,
+}
+
+/// A launch under way.
+pub(crate) struct Launch<'a> {
+    req: Request<'a>,
+    memory: &'a mut Memory,
+    scratch: &'a mut Scratch,
+    kernels: &'static Kernels,
+    cores: u32,
+    queue_depth: usize,
+    /// Cycles of a controller instruction.
+    ctl_cycles: u64,
+    ctls: Vec<Ctl>,
+    /// By core and queue.
+    engines: Vec<Engine>,
+    /// By core and number.
+    sems: Vec<Vec<Semaphore>>,
+    clocks: Clocks,
+    events: Events,
+    dram: DramServer,
+    stats: LaunchStats,
+}
+
+/// The queue of an actor.
+fn queue_of(actor: usize) -> Queue {
+    Queue::ALL[actor % ENGINES]
+}
+
+/// The core of an actor.
+fn core_of(actor: usize) -> u32 {
+    (actor / ENGINES) as u32
+}
+
+impl<'a> Launch<'a> {
+    /// Runs the entry to its end.
+    pub(crate) fn run(
+        req: Request<'a>,
+        memory: &'a mut Memory,
+        scratch: &'a mut Scratch,
+    ) -> Result<LaunchStats, Box<Fault>> {
+        let cores = req.chip.cores();
+        let n = cores as usize;
+        memory.begin_launch();
+        let engine = || Engine {
+            queue: VecDeque::new(),
+            state: State::Idle,
+            free_at: 0,
+            done_at: 0,
+        };
+        let mut launch = Launch {
+            memory,
+            scratch,
+            kernels: Kernels::get(),
+            cores,
+            queue_depth: (req.chip.queue_depth() as usize).max(1),
+            ctl_cycles: req.chip.ctl_issue_cycles(),
+            ctls: vec![Ctl::default(); n],
+            engines: std::iter::repeat_with(engine).take(n * ENGINES).collect(),
+            sems: vec![vec![Semaphore::default(); req.chip.semaphores() as usize]; n],
+            clocks: Clocks::new(n * ENGINES, req.races),
+            events: Events::default(),
+            dram: DramServer {
+                clock_hz: req.chip.clock_hz().into(),
+                bytes_per_s: u128::from(req.chip.dram_bytes_per_s()).max(1),
+                free_at: 0,
+                bytes: 0,
+            },
+            stats: LaunchStats {
+                cores: vec![CoreStats::default(); n],
+                ..LaunchStats::default()
+            },
+            req,
+        };
+        match launch.all() {
+            Ok(()) => Ok(launch.stats),
+            Err(stop) => {
+                let entry = launch.req.entry.to_string();
+                Err(Box::new(Fault {
+                    kind: stop.kind,
+                    site: stop.site,
+                    entry,
+                    cycle: stop.cycle,
+                }))
+            }
+        }
+    }
+
+    fn all(&mut self) -> Result<(), Stop> {
+        for core in 0..self.cores {
+            self.run_ctl(core)?;
+        }
+        let mut last = 0;
+        while let Some((now, who, what)) = self.events.next() {
+            last = now;
+            match what {
+                What::Arrive { sem, tokens } => self.arrive(now, who as u32, sem, tokens)?,
+                What::Go { actor } => self.run_engine(now, actor)?,
+            }
+        }
+        let ends = self
+            .engines
+            .iter()
+            .map(|e| e.done_at)
+            .chain(self.ctls.iter().map(|c| c.time));
+        self.stats.cycles = ends.fold(last, u64::max);
+        self.stats.dram_busy = self.dram.busy();
+        self.finish()
+    }
+
+    /// Nothing happens any more: everybody must be done and every semaphore 0.
+    fn finish(&mut self) -> Result<(), Stop> {
+        let mut waiters = Vec::new();
+        for core in 0..self.cores {
+            let ctl = &self.ctls[core as usize];
+            if let Some(queue) = ctl.blocked {
+                let site = self.site(core, Unit::Ctl, ctl.pc as u32, None);
+                waiters.push(Waiter {
+                    site,
+                    reason: format!("the queue of {} is full", queue.name()),
+                });
+            }
+        }
+        for (actor, engine) in self.engines.iter().enumerate() {
+            if let (State::Waiting(sem, since), Some(head)) = (engine.state, engine.queue.front()) {
+                let core = core_of(actor);
+                let site = self.site(
+                    core,
+                    Unit::Engine(queue_of(actor)),
+                    head.pc,
+                    Some(&head.inst),
+                );
+                let value = self.sems[core as usize]
+                    .get(usize::from(sem))
+                    .map_or(0, Semaphore::value);
+                let reason =
+                    format!("semaphore {sem} of core {core} holds {value}, since cycle {since}");
+                waiters.push(Waiter { site, reason });
+            }
+        }
+        let cycle = self.stats.cycles;
+        if !waiters.is_empty() {
+            return Err(Stop {
+                kind: FaultKind::Deadlock(waiters),
+                site: None,
+                cycle,
+            });
+        }
+        let mut left = Vec::new();
+        for (core, sems) in (0..).zip(&self.sems) {
+            for (sem, s) in (0..).zip(sems) {
+                if let Some(tokens) = s.oldest() {
+                    let unit = Unit::Engine(queue_of(tokens.actor));
+                    let posted = self.site(core_of(tokens.actor), unit, tokens.pc, None);
+                    left.push(Leftover {
+                        core,
+                        sem,
+                        tokens: s.value(),
+                        posted,
+                    });
+                }
+            }
+        }
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(Stop {
+                kind: FaultKind::Leftover(left),
+                site: None,
+                cycle,
+            })
+        }
+    }
+
+    /// Lets the controller of `core` run until it halts or a queue is full.
+    fn run_ctl(&mut self, core: u32) -> Result<(), Stop> {
+        let c = core as usize;
+        let len = self.req.code.len() as u64;
+        let code = self.req.code;
+        while !self.ctls[c].halted {
+            let pc = match self.ctls[c].fetch(len) {
+                Ok(pc) => pc,
+                Err(kind) => {
+                    return Err(self.stop(
+                        kind.into(),
+                        core,
+                        Unit::Ctl,
+                        len as u32,
+                        None,
+                        self.ctls[c].time,
+                    ));
+                }
+            };
+            let inst = &code[pc as usize];
+            let pc = pc as u32;
+            match inst.queue() {
+                None => {
+                    let now = self.ctls[c].time;
+                    let mut step = Step {
+                        run: self,
+                        core,
+                        actor: usize::MAX,
+                        pc,
+                        now,
+                    };
+                    if let Err(trap) = step.execute(inst) {
+                        return Err(self.stop(trap, core, Unit::Ctl, pc, None, now));
+                    }
+                }
+                Some(queue) => {
+                    let actor = c * ENGINES + queue as usize;
+                    if self.engines[actor].queue.len() >= self.queue_depth {
+                        self.ctls[c].blocked = Some(queue);
+                        return Ok(());
+                    }
+                    let ctl = &mut self.ctls[c];
+                    let inst = match inst.resolve(&ctl.regs) {
+                        Ok(inst) => inst,
+                        Err(e) => {
+                            let (kind, now) = (FaultKind::BadOperand(e.to_string()), ctl.time);
+                            return Err(self.stop(kind.into(), core, Unit::Ctl, pc, None, now));
+                        }
+                    };
+                    ctl.pc += 1;
+                    let engine = &mut self.engines[actor];
+                    engine.queue.push_back(Queued {
+                        inst,
+                        pc,
+                        at: ctl.time,
+                    });
+                    if engine.state == State::Idle {
+                        engine.state = State::Scheduled;
+                        self.events.go(ctl.time.max(engine.free_at), actor);
+                    }
+                }
+            }
+            if self.req.timed {
+                self.ctls[c].time += self.ctl_cycles;
+            }
+            self.stats.cores[c].ctl_instructions += 1;
+            self.stats.instructions += 1;
+            if self.stats.instructions > self.req.max_instructions {
+                let kind = FaultKind::Runaway {
+                    limit: self.req.max_instructions,
+                };
+                let now = self.ctls[c].time;
+                return Err(self.stop(kind.into(), core, Unit::Ctl, pc, None, now));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets an engine go on from `now` until it waits, its queue is empty, or something else happens first.
+    fn run_engine(&mut self, mut now: u64, actor: usize) -> Result<(), Stop> {
+        let core = core_of(actor);
+        loop {
+            let Some(head) = self.engines[actor].queue.front() else {
+                self.engines[actor].state = State::Idle;
+                return Ok(());
+            };
+            let (inst, pc) = (head.inst, head.pc);
+            let mut step = Step {
+                run: self,
+                core,
+                actor,
+                pc,
+                now,
+            };
+            match step.execute(&inst) {
+                Ok(Flow::Next) => {}
+                Ok(Flow::Wait(sem)) => {
+                    self.engines[actor].state = State::Waiting(sem, now);
+                    return Ok(());
+                }
+                Err(trap) => {
+                    return Err(self.stop(
+                        trap,
+                        core,
+                        Unit::Engine(queue_of(actor)),
+                        pc,
+                        Some(&inst),
+                        now,
+                    ));
+                }
+            }
+            self.account(now, actor, &inst);
+            let engine = &mut self.engines[actor];
+            engine.queue.pop_front();
+            engine.state = State::Scheduled;
+            let ctl = &mut self.ctls[core as usize];
+            if ctl.blocked == Some(queue_of(actor)) {
+                ctl.blocked = None;
+                self.stats.cores[core as usize].ctl_stall += now.saturating_sub(ctl.time);
+                ctl.time = ctl.time.max(now);
+                self.run_ctl(core)?;
+            }
+            let engine = &mut self.engines[actor];
+            let Some(next) = engine.queue.front() else {
+                engine.state = State::Idle;
+                return Ok(());
+            };
+            let start = next.at.max(engine.free_at);
+            if !self.events.is_next(start, actor) {
+                self.events.go(start, actor);
+                return Ok(());
+            }
+            now = start;
+        }
+    }
+
+    /// Charges an instruction that started at `now`.
+    fn account(&mut self, now: u64, actor: usize, inst: &Inst) {
+        let core = core_of(actor);
+        let queue = actor % ENGINES;
+        let stats = &mut self.stats.cores[core as usize].engines[queue];
+        stats.instructions += 1;
+        if !self.req.timed {
+            return;
+        }
+        let cost: Cost = timing::cost(inst, self.req.chip);
+        let mut free_at = now + cost.busy;
+        if cost.dram_bytes > 0 {
+            free_at = free_at.max(self.dram.serve(now, cost.dram_bytes));
+        }
+        stats.busy += free_at - now;
+        self.stats.totals.add(&cost);
+        let engine = &mut self.engines[actor];
+        engine.free_at = free_at;
+        if !matches!(inst, Inst::SemPost(_) | Inst::SemWait(_)) {
+            engine.done_at = engine.done_at.max(free_at + cost.latency);
+        }
+    }
+
+    /// Tokens arrive; engines in line get theirs.
+    fn arrive(&mut self, now: u64, core: u32, sem: u8, tokens: Tokens) -> Result<(), Stop> {
+        let (poster, pc) = (tokens.actor, tokens.pc);
+        let Some(s) = self.sems[core as usize].get_mut(usize::from(sem)) else {
+            return Ok(());
+        };
+        if let Err(value) = s.add(tokens) {
+            let kind = FaultKind::SemOverflow { core, sem, value };
+            return Err(self.stop(
+                kind.into(),
+                core_of(poster),
+                Unit::Engine(queue_of(poster)),
+                pc,
+                None,
+                now,
+            ));
+        }
+        let mut stamps = Vec::new();
+        while let Some(actor) = s.grant(|stamp| stamps.push(stamp.clone())) {
+            for stamp in stamps.drain(..) {
+                self.clocks.join(actor, &stamp);
+            }
+            let engine = &mut self.engines[actor];
+            if let State::Waiting(_, since) = engine.state {
+                self.stats.cores[core as usize].engines[actor % ENGINES].waiting += now - since;
+            }
+            engine.state = State::Granted;
+            self.events.go(now, actor);
+        }
+        Ok(())
+    }
+
+    /// A trap becomes a fault: the earlier access of a race is looked up.
+    #[cold]
+    fn stop(
+        &self,
+        trap: Trap,
+        core: u32,
+        unit: Unit,
+        pc: u32,
+        inst: Option<&Inst>,
+        cycle: u64,
+    ) -> Stop {
+        let kind = match trap {
+            Trap::Fault(kind) => kind,
+            Trap::Conflict {
+                operand,
+                space,
+                range,
+                conflict: Conflict::Uninit { at },
+                ..
+            } => FaultKind::Uninit {
+                operand,
+                space,
+                range,
+                at,
+            },
+            Trap::Conflict {
+                operand,
+                space,
+                writes,
+                conflict:
+                    Conflict::Race {
+                        at,
+                        len,
+                        earlier,
+                        earlier_writes,
+                    },
+                ..
+            } => {
+                let actor = earlier.actor as usize;
+                let pc = self.clocks.pc(earlier).unwrap_or_default();
+                let earlier =
+                    Box::new(self.site(core_of(actor), Unit::Engine(queue_of(actor)), pc, None));
+                FaultKind::Race {
+                    operand,
+                    space,
+                    at,
+                    len,
+                    writes,
+                    earlier_writes,
+                    earlier,
+                }
+            }
+        };
+        Stop {
+            kind,
+            site: Some(self.site(core, unit, pc, inst)),
+            cycle,
+        }
+    }
+
+    /// Describes the instruction at `pc`: as resolved, or as it stands in the program.
+    fn site(&self, core: u32, unit: Unit, pc: u32, inst: Option<&Inst>) -> Site {
+        let inst = inst.or_else(|| self.req.code.get(pc as usize));
+        let text = inst.map(asm::print_inst).unwrap_or_default();
+        let op = self.req.debug.op(self.req.code_offset + pc as usize);
+        let origin = op.map_or_else(Origin::default, |op| Origin {
+            tile_op: op.tile_op.clone(),
+            graph_node: op.graph_node.clone(),
+            onnx_nodes: op.onnx.clone(),
+        });
+        Site {
+            core,
+            unit,
+            pc,
+            text,
+            origin,
+        }
+    }
+}

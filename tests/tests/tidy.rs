@@ -1,0 +1,154 @@
+//! The rules of the house: which crate knows which, how long a file may get, what may not be left lying about.
+
+use llmc_tests::root;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Which workspace crates each crate may know, tests included. Everything else must come through them.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("tensor", &[]),
+    ("isa", &[]),
+    ("ir", &["tensor"]),
+    ("passes", &["ir", "tensor"]),
+    ("compiler", &["ir", "isa", "passes", "tensor"]),
+    ("runtime-emu", &["isa", "tensor"]),
+    ("cli", &["compiler", "ir", "isa", "runtime-emu", "tensor"]),
+    ("tests", &["cli", "compiler", "ir", "isa", "passes", "runtime-emu", "tensor"]),
+];
+
+const LONGEST_FILE: usize = 800;
+
+/// Every file of the repository below `dir` whose name ends with one of `ends`, without build output.
+fn files(dir: &Path, ends: &[&str], found: &mut Vec<PathBuf>) {
+    let mut entries: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if name != "target" && name != ".git" {
+                files(&path, ends, found);
+            }
+        } else if ends.iter().any(|end| name.ends_with(end)) {
+            found.push(path);
+        }
+    }
+}
+
+fn all(ends: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    files(&root(), ends, &mut found);
+    assert!(!found.is_empty());
+    found
+}
+
+fn relative(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}
+
+/// The names before `=` in every dependency section of a manifest (normal, dev, build, per target).
+fn dependencies(manifest: &str) -> BTreeSet<String> {
+    let mut inside = false;
+    let mut found = BTreeSet::new();
+    for line in manifest.lines().map(str::trim) {
+        if let Some(section) = line.strip_prefix('[') {
+            let section = section.trim_end_matches(']');
+            inside = section.ends_with("dependencies") && !section.starts_with("workspace");
+            // `[dependencies.name]` is a dependency too.
+            if let Some((head, name)) = section.rsplit_once('.')
+                && head.ends_with("dependencies")
+            {
+                found.insert(name.to_string());
+            }
+        } else if inside && let Some((name, _)) = line.split_once('=') {
+            found.insert(name.trim().trim_end_matches(".workspace").trim_matches('"').to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn crates_know_only_what_the_arrows_allow() {
+    // Crate name -> folder, so that a dependency is recognised whatever its folder is called.
+    let mut folders = BTreeMap::new();
+    for (folder, _) in ARROWS {
+        let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+        let name = manifest.lines().find_map(|line| line.strip_prefix("name = ")).unwrap();
+        folders.insert(name.trim_matches('"').to_string(), *folder);
+    }
+    for (folder, allowed) in ARROWS {
+        let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+        for name in dependencies(&manifest) {
+            let Some(known) = folders.get(&name) else { continue };
+            assert!(allowed.contains(known), "{folder} must not depend on {known}: see the arrows in ARCHITECTURE.md");
+        }
+    }
+}
+
+#[test]
+fn every_crate_of_the_workspace_has_its_arrows() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let members = manifest.lines().find_map(|line| line.strip_prefix("members = ")).unwrap();
+    let members: BTreeSet<&str> = members.split('"').skip(1).step_by(2).collect();
+    assert_eq!(members, ARROWS.iter().map(|(folder, _)| *folder).collect());
+}
+
+#[test]
+fn no_file_is_too_long() {
+    for path in all(&[".rs", ".py", ".md"]) {
+        // Generated from the instruction rows, as long as there are rows.
+        if path.ends_with("isa/MANUAL.md") {
+            continue;
+        }
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines <= LONGEST_FILE, "{} has {lines} lines, more than {LONGEST_FILE}: split it", relative(&path));
+    }
+}
+
+#[test]
+fn nothing_is_left_undone() {
+    // Written in two parts so that this file does not find itself.
+    let words = [concat!("to", "do!("), concat!("unimpl", "emented!("), concat!("db", "g!("), concat!("XX", "X")];
+    for path in all(&[".rs"]) {
+        let text = fs::read_to_string(&path).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            for word in words {
+                assert!(!line.contains(word), "{}:{}: {word}", relative(&path), number + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_source_file_says_what_it_is_for() {
+    for path in all(&[".rs"]) {
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("//!"), "{} does not begin with a `//!` line", relative(&path));
+    }
+}
+
+#[test]
+fn documents_point_at_things_that_exist() {
+    for path in all(&[".md"]) {
+        if path.ends_with("isa/MANUAL.md") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let folder = path.parent().unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = target.split('#').next().unwrap_or_default();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            assert!(folder.join(target).exists(), "{} links to `{target}`, which is not there", relative(&path));
+        }
+        // Paths in code spans, as ARCHITECTURE.md uses them: `isa/src/inst/rows.rs`.
+        for span in text.split('`').skip(1).step_by(2) {
+            let is_path = span.contains('/') && [".rs", ".py", ".toml", ".md"].iter().any(|end| span.ends_with(end));
+            if is_path && !span.contains(char::is_whitespace) && !span.contains(['<', '*', '{', '$']) {
+                let here = root().join(span).exists() || folder.join(span).exists();
+                assert!(here, "{} names `{span}`, which is not there", relative(&path));
+            }
+        }
+    }
+}
