@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 
 /// Options of `llmc asm`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Without --into or --raw the result is a program of its own: no weights, no tensors, no launch registers.
+#[command(
+    after_help = "Without --into or --raw the result is a program of its own: no weights, no tensors, no launch registers.
 
 Examples:
   llmc asm model.s --into model.llmc -o patched.llmc
-  llmc asm loop.s --chip edge -o loop.llmc && llmc run loop.llmc")]
+  llmc asm loop.s --chip edge -o loop.llmc && llmc run loop.llmc"
+)]
 pub struct Options {
     /// Assembly text
     file: PathBuf,
@@ -53,17 +55,28 @@ pub fn run(options: &Options, io: &mut Io) -> Result<(), Error> {
     }
     let instructions: usize = program.entries.iter().map(|(_, code)| code.len()).sum();
     io.note(format_args!(
-        "{}: {} instructions in {} entries",
+        "{}: {} instructions, {}",
         options.output.display(),
         show::count(instructions as u64),
-        program.entries.len()
+        match program.entries.len() {
+            1 => "1 entry".to_string(),
+            n => format!("{n} entries"),
+        }
     ));
     Ok(())
 }
 
 fn syntax(path: &Path, errors: &[AsmError]) -> Error {
-    let lines: Vec<String> = errors.iter().map(|e| format!("{}:{e}", path.display())).collect();
-    Error::failed(format!("{} errors in the text\n{}", errors.len(), lines.join("\n")))
+    let lines: Vec<String> = errors
+        .iter()
+        .map(|e| format!("{}:{e}", path.display()))
+        .collect();
+    let count = if errors.len() == 1 {
+        "an error".to_string()
+    } else {
+        format!("{} errors", errors.len())
+    };
+    Error::failed(format!("{count} in the text\n{}", lines.join("\n")))
 }
 
 /// Everything of a new program but the weights.
@@ -73,19 +86,39 @@ struct Parts {
 
 impl Parts {
     fn own(program: &Program, chip: &str) -> Result<Parts, Error> {
-        let mut manifest = Manifest { compiler_version: env!("CARGO_PKG_VERSION").into(), ..Manifest::default() };
+        let mut manifest = Manifest {
+            compiler_version: env!("CARGO_PKG_VERSION").into(),
+            ..Manifest::default()
+        };
         for (name, _) in &program.entries {
-            manifest.entries.push(Entry { name: name.clone(), ..Entry::default() });
+            manifest.entries.push(Entry {
+                name: name.clone(),
+                ..Entry::default()
+            });
         }
         place(&mut manifest, program)?;
         let chip = chip::load(chip)?;
-        let code = program.entries.iter().flat_map(|(_, code)| code.clone()).collect();
-        Ok(Parts { builder: BinaryBuilder { manifest, debug: DebugMap::default(), chip, code, tokenizer: Vec::new() } })
+        let code = program
+            .entries
+            .iter()
+            .flat_map(|(_, code)| code.clone())
+            .collect();
+        Ok(Parts {
+            builder: BinaryBuilder {
+                manifest,
+                debug: DebugMap::default(),
+                chip,
+                code,
+                tokenizer: Vec::new(),
+            },
+        })
     }
 
     fn write(&self, path: &Path, base: &Path) -> Result<(), Error> {
         let base = file::binary(base)?;
-        self.builder.write(path, &mut base.weights()).context(|| format!("cannot write `{}`", path.display()))
+        self.builder
+            .write(path, &mut base.weights())
+            .context(|| format!("cannot write `{}`", path.display()))
     }
 }
 
@@ -94,8 +127,18 @@ fn replace(base: &Path, program: &Program) -> Result<Parts, Error> {
     let binary = file::binary(base)?;
     let mut manifest = binary.manifest().clone();
     let before = program_of(&binary);
-    let names = |p: &Program| p.entries.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-    let lengths = |p: &Program| p.entries.iter().map(|(_, code)| code.len()).collect::<Vec<_>>();
+    let names = |p: &Program| {
+        p.entries
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect::<Vec<_>>()
+    };
+    let lengths = |p: &Program| {
+        p.entries
+            .iter()
+            .map(|(_, code)| code.len())
+            .collect::<Vec<_>>()
+    };
     if names(&before) != names(program) {
         return Err(Error::failed(format!(
             "`{}` has the entries {}, the text has {}",
@@ -105,13 +148,21 @@ fn replace(base: &Path, program: &Program) -> Result<Parts, Error> {
         )));
     }
     place(&mut manifest, program)?;
-    let debug = if lengths(&before) == lengths(program) { binary.debug().clone() } else { DebugMap::default() };
+    let debug = if lengths(&before) == lengths(program) {
+        binary.debug().clone()
+    } else {
+        DebugMap::default()
+    };
     Ok(Parts {
         builder: BinaryBuilder {
             manifest,
             debug,
             chip: binary.chip().clone(),
-            code: program.entries.iter().flat_map(|(_, code)| code.clone()).collect(),
+            code: program
+                .entries
+                .iter()
+                .flat_map(|(_, code)| code.clone())
+                .collect(),
             tokenizer: binary.tokenizer().map(<[u8]>::to_vec).unwrap_or_default(),
         },
     })

@@ -92,7 +92,11 @@ pub fn run(options: &Options, io: &mut Io) -> Result<(), Error> {
         Options::List { json } => list(*json, io),
         Options::Show { chip, json } => {
             let chip = load(chip)?;
-            if *json { io.json(&Summary::of(&chip)) } else { io.print(chip.text()) }
+            if *json {
+                io.json(&Summary::of(&chip))
+            } else {
+                io.print(chip.text())
+            }
         }
         Options::Check { file, json } => check(&file.to_string_lossy(), *json, io),
     }
@@ -108,15 +112,17 @@ fn list(json: bool, io: &mut Io) -> Result<(), Error> {
     }
     let head = ["chip", "cores", "SRAM", "DRAM", "bandwidth", "clock"];
     let [name, cores, sram, dram, bandwidth, clock] = head;
-    io.line(format_args!("{name:<8} {cores:>5} {sram:>12} {dram:>12} {bandwidth:>12} {clock:>9}"))?;
+    io.line(format_args!(
+        "{name:<8} {cores:>5} {sram:>12} {dram:>12} {bandwidth:>12} {clock:>9}"
+    ))?;
     for chip in chips {
         io.line(format_args!(
-            "{:<8} {:>5} {:>12} {:>12} {:>10}/s {:>5.2} GHz  {}",
+            "{:<8} {:>5} {:>12} {:>12} {:>7.1} GB/s {:>5.2} GHz  {}",
             chip.name,
             chip.cores,
             show::bytes(chip.sram_bytes),
             show::bytes(chip.dram_bytes),
-            show::bytes(chip.dram_bytes_per_s),
+            chip.dram_bytes_per_s as f64 / 1e9,
             chip.clock_hz as f64 / 1e9,
             chip.description,
         ))?;
@@ -131,12 +137,20 @@ fn check(file: &str, json: bool, io: &mut Io) -> Result<(), Error> {
         Err(ChipError { problems }) => problems,
     };
     if json {
-        let found = |p: &Problem| Found { line: p.line, key: p.key.clone(), message: p.message.clone() };
+        let found = |p: &Problem| Found {
+            line: p.line,
+            key: p.key.clone(),
+            message: p.message.clone(),
+        };
         io.json(&problems.iter().map(found).collect::<Vec<_>>())?;
     } else if problems.is_empty() {
         io.line(format_args!("{file}: no problems"))?;
     }
-    if problems.is_empty() { Ok(()) } else { Err(Error::failed(list_of(file, &problems))) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::failed(list_of(file, &problems)))
+    }
 }
 
 fn list_of(name: &str, problems: &[Problem]) -> String {
@@ -183,5 +197,6 @@ pub fn value(text: &str) -> Value {
     if let Ok(value) = text.parse::<i64>() {
         return Value::Int(value);
     }
-    text.parse::<f64>().map_or_else(|_| Value::Text(text.to_string()), Value::Float)
+    text.parse::<f64>()
+        .map_or_else(|_| Value::Text(text.to_string()), Value::Float)
 }

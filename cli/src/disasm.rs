@@ -30,7 +30,11 @@ pub struct Options {
 /// # Errors
 /// If the file is no program, or has no such entry.
 pub fn run(options: &Options, io: &mut Io) -> Result<(), Error> {
-    let text = if file::is_elf(&options.file)? { program(options)? } else { words(&options.file)? };
+    let text = if file::is_elf(&options.file)? {
+        program(options)?
+    } else {
+        words(&options.file)?
+    };
     match &options.output {
         Some(path) => file::write(path, text.as_bytes()),
         None => io.print(text),
@@ -44,11 +48,15 @@ fn program(options: &Options) -> Result<String, Error> {
         None => Ok(disassemble(&program_of(&binary), debug)),
         Some(name) => {
             let entry = file::entry(&binary, name)?;
-            let program = Program { entries: vec![(name.clone(), binary.entry_code(entry).to_vec())] };
+            let program = Program {
+                entries: vec![(name.clone(), binary.entry_code(entry).to_vec())],
+            };
             // The debug map counts through all entries; shift it to this one.
             let debug = debug.map(|debug| {
                 let mut debug = debug.clone();
-                let skip = usize::try_from(entry.code_offset).unwrap_or(usize::MAX).min(debug.inst_op.len());
+                let skip = usize::try_from(entry.code_offset)
+                    .unwrap_or(usize::MAX)
+                    .min(debug.inst_op.len());
                 debug.inst_op.drain(..skip);
                 debug
             });
@@ -61,11 +69,17 @@ fn program(options: &Options) -> Result<String, Error> {
 pub(crate) fn program_of(binary: &Binary) -> Program {
     let mut entries: Vec<&Entry> = binary.manifest().entries.iter().collect();
     entries.sort_by_key(|e| e.code_offset);
-    Program { entries: entries.iter().map(|e| (e.name.clone(), binary.entry_code(e).to_vec())).collect() }
+    Program {
+        entries: entries
+            .iter()
+            .map(|e| (e.name.clone(), binary.entry_code(e).to_vec()))
+            .collect(),
+    }
 }
 
 fn words(path: &Path) -> Result<String, Error> {
-    let bytes = llmc_tensor::map_file(path).context(|| format!("cannot read `{}`", path.display()))?;
+    let bytes =
+        llmc_tensor::map_file(path).context(|| format!("cannot read `{}`", path.display()))?;
     let (words, rest) = bytes.as_chunks::<WORD_BYTES>();
     if !rest.is_empty() || words.is_empty() {
         return Err(Error::failed(format!(
@@ -73,8 +87,16 @@ fn words(path: &Path) -> Result<String, Error> {
             path.display()
         )));
     }
-    let decoded: Result<Vec<Inst>, _> =
-        words.iter().enumerate().map(|(i, word): (usize, &Word)| decode(word, (i * WORD_BYTES) as u64)).collect();
+    let decoded: Result<Vec<Inst>, _> = words
+        .iter()
+        .enumerate()
+        .map(|(i, word): (usize, &Word)| decode(word, (i * WORD_BYTES) as u64))
+        .collect();
     let code = decoded.context(|| format!("`{}` is not a program", path.display()))?;
-    Ok(disassemble(&Program { entries: vec![("code".into(), code)] }, None))
+    Ok(disassemble(
+        &Program {
+            entries: vec![("code".into(), code)],
+        },
+        None,
+    ))
 }

@@ -64,13 +64,23 @@ impl Engine {
         } else {
             args.only_chip()?;
             let chip = args.chip.is_some() || !args.set.is_empty();
-            (file::binary(model)?, chip.then(|| chip::load_with(args.chip_name(), &args.set)).transpose()?)
+            (
+                file::binary(model)?,
+                chip.then(|| chip::load_with(args.chip_name(), &args.set))
+                    .transpose()?,
+            )
         };
         let binary = Arc::new(binary);
         let cannot = || format!("cannot run `{}`", model.display());
-        let session = Session::new(Arc::clone(&binary), chip, Options::default()).context(cannot)?;
+        let session =
+            Session::new(Arc::clone(&binary), chip, Options::default()).context(cannot)?;
         let chunk = session.chunk();
-        Ok(Engine { binary, session, chunk, compiled_here })
+        Ok(Engine {
+            binary,
+            session,
+            chunk,
+            compiled_here,
+        })
     }
 
     /// Whether the model was compiled by [`Engine::open`].
@@ -84,7 +94,11 @@ impl Engine {
     /// If there is none.
     pub fn tokenizer(&self) -> Result<Tokenizer, Error> {
         let missing = "the program has no tokenizer: there was no `tokenizer.json` beside the model when it was compiled";
-        Tokenizer::from_bytes(self.binary.tokenizer().ok_or_else(|| Error::failed(missing))?)
+        Tokenizer::from_bytes(
+            self.binary
+                .tokenizer()
+                .ok_or_else(|| Error::failed(missing))?,
+        )
     }
 
     /// Positions the state holds.
@@ -94,7 +108,13 @@ impl Engine {
 
     /// Tokens that end a text.
     pub fn end_tokens(&self) -> Vec<u32> {
-        self.session.manifest().model.eos.iter().filter_map(|id| u32::try_from(*id).ok()).collect()
+        self.session
+            .manifest()
+            .model
+            .eos
+            .iter()
+            .filter_map(|id| u32::try_from(*id).ok())
+            .collect()
     }
 
     /// Most tokens of one launch.
@@ -125,13 +145,26 @@ impl Engine {
     /// If one is not in the vocabulary, or the context cannot hold them.
     pub fn check(&self, tokens: &[u32]) -> Result<(), Error> {
         let model = &self.session.manifest().model;
-        if let Some((index, token)) = tokens.iter().enumerate().find(|(_, t)| u64::from(**t) >= model.vocab) {
+        if let Some((index, token)) = tokens
+            .iter()
+            .enumerate()
+            .find(|(_, t)| u64::from(**t) >= model.vocab)
+        {
             let (token, vocab) = (*token, model.vocab);
-            return Err(RunError::Token { token, index, vocab }).context(|| "the tokens cannot be used".into());
+            return Err(RunError::Token {
+                token,
+                index,
+                vocab,
+            })
+            .context(|| "the tokens cannot be used".into());
         }
         if tokens.len() as u64 > self.session.room() {
             let (position, max) = (self.session.position(), model.max_context);
-            let overflow = RunError::Context { position, tokens: tokens.len() as u64, max };
+            let overflow = RunError::Context {
+                position,
+                tokens: tokens.len() as u64,
+                max,
+            };
             return Err(overflow).context(|| "the tokens cannot be used".into());
         }
         Ok(())
@@ -142,7 +175,9 @@ impl Engine {
     /// # Errors
     /// If the program's memory map is wrong.
     pub fn reset(&mut self) -> Result<(), Error> {
-        self.session.reset().context(|| "cannot reset the state".into())
+        self.session
+            .reset()
+            .context(|| "cannot reset the state".into())
     }
 
     /// Feeds tokens; logits of the last.
@@ -177,9 +212,22 @@ impl Engine {
         let began = Instant::now();
         let found = run(&mut self.session).context(|| format!("entry `{entry}` failed"))?;
         let host = began.elapsed();
-        let Logits { values, stats, launches } = found;
-        let spent = Spent { launches, cycles: stats.cycles, joules: None, host };
-        Ok(Step { logits: values, spent })
+        let Logits {
+            values,
+            stats,
+            launches,
+        } = found;
+        let joules = Some(stats.energy(self.session.chip()).total());
+        let spent = Spent {
+            launches,
+            cycles: stats.cycles,
+            joules,
+            host,
+        };
+        Ok(Step {
+            logits: values,
+            spent,
+        })
     }
 
     /// The valid rows of every state, in the order of the manifest. bf16 comes as its bits, in u16.
@@ -201,7 +249,10 @@ impl Engine {
                 "i64" => DType::I64,
                 other => return Err(Error::failed(format!("{}: unknown type {other}", cannot()))),
             };
-            found.push((state.name.clone(), Tensor::new(dtype, shape, bytes).context(cannot)?));
+            found.push((
+                state.name.clone(),
+                Tensor::new(dtype, shape, bytes).context(cannot)?,
+            ));
         }
         Ok(found)
     }

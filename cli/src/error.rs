@@ -21,7 +21,10 @@ pub enum Error {
 impl Error {
     /// A problem in the input without a deeper cause.
     pub fn failed(message: impl Into<String>) -> Error {
-        Error::Failed { message: message.into(), source: None }
+        Error::Failed {
+            message: message.into(),
+            source: None,
+        }
     }
 
     /// The exit code: 0 fine, 1 problem in the input, 2 wrong usage.
@@ -64,7 +67,10 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Failed { source: Some(source), .. } => Some(source.as_ref()),
+            Error::Failed {
+                source: Some(source),
+                ..
+            } => Some(source.as_ref()),
             _ => None,
         }
     }
@@ -81,7 +87,10 @@ pub trait Context<T> {
 
 impl<T, E: Into<Box<dyn std::error::Error + Send + Sync>>> Context<T> for Result<T, E> {
     fn context(self, message: impl FnOnce() -> String) -> Result<T, Error> {
-        self.map_err(|source| Error::Failed { message: message(), source: Some(source.into()) })
+        self.map_err(|source| Error::Failed {
+            message: message(),
+            source: Some(source.into()),
+        })
     }
 }
 
@@ -93,11 +102,16 @@ mod tests {
     fn causes_are_printed_once_each() {
         let inner: Result<(), Error> = Err(Error::failed("no such file"));
         let outer = inner.context(|| "cannot read `a`".into()).unwrap_err();
-        assert_eq!(outer.report(), "error: cannot read `a`\n  caused by: no such file\n");
+        assert_eq!(
+            outer.report(),
+            "error: cannot read `a`\n  caused by: no such file\n"
+        );
         assert_eq!(outer.exit_code(), 1);
 
         let repeated: Result<(), Error> = Err(Error::failed("no such file"));
-        let outer = repeated.context(|| "cannot read `a`: no such file".into()).unwrap_err();
+        let outer = repeated
+            .context(|| "cannot read `a`: no such file".into())
+            .unwrap_err();
         assert_eq!(outer.report(), "error: cannot read `a`: no such file\n");
     }
 

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// Options of `llmc eval`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Tokens are int64 [1, T], logits float32 [1, T, V], as NumPy files.
+#[command(
+    after_help = "Tokens are int64 [1, T], logits float32 [1, T, V], as NumPy files.
 
 --text cuts the text into windows of the program's context length. Each window begins with the tokenizer's start token,
 and every token of the text is predicted from those before it in its window; without a start token, windows overlap by one
@@ -18,12 +19,18 @@ token and the very first is not predicted.
 Examples:
   llmc eval model.llmc --tokens ids.npy --logits out.npy
   llmc eval model.llmc --tokens ids.npy --logits out.npy --via decode --state kv.npz
-  llmc eval model.llmc --text heldout.txt --json")]
+  llmc eval model.llmc --text heldout.txt --json"
+)]
 pub struct Options {
     /// A compiled program, or an ONNX model to be compiled on the way
     model: PathBuf,
     /// Tokens to feed, from an empty context on
-    #[arg(long, value_name = "FILE.npy", conflicts_with = "text", required_unless_present = "text")]
+    #[arg(
+        long,
+        value_name = "FILE.npy",
+        conflicts_with = "text",
+        required_unless_present = "text"
+    )]
     tokens: Option<PathBuf>,
     /// Where the logits go
     #[arg(long, value_name = "FILE.npy", requires = "tokens")]
@@ -93,7 +100,10 @@ fn of_text(options: &Options, path: &Path, io: &mut Io) -> Result<(), Error> {
     io.line(format_args!("perplexity      {:.4}", found.perplexity))?;
     io.line(format_args!("bits per token  {:.4}", found.bits_per_token))?;
     io.line(format_args!("bits per byte   {:.4}", found.bits_per_byte))?;
-    io.line(format_args!("tokens          {}", show::count(found.tokens as u64)))
+    io.line(format_args!(
+        "tokens          {}",
+        show::count(found.tokens as u64)
+    ))
 }
 
 fn feed(options: &Options, path: &Path, io: &mut Io) -> Result<(), Error> {
@@ -101,7 +111,11 @@ fn feed(options: &Options, path: &Path, io: &mut Io) -> Result<(), Error> {
     let mut engine = Engine::open(&options.model, &options.compile, io)?;
     engine.set_chunk(options.chunk)?;
     engine.check(&tokens)?;
-    let chunk = if options.via == Via::Decode { 1 } else { engine.chunk() };
+    let chunk = if options.via == Via::Decode {
+        1
+    } else {
+        engine.chunk()
+    };
 
     let shown = io.progress("evaluating");
     let (mut logits, mut spent) = (Vec::new(), Spent::default());
@@ -118,11 +132,14 @@ fn feed(options: &Options, path: &Path, io: &mut Io) -> Result<(), Error> {
 
     if let Some(path) = &options.logits {
         let shape = [1, tokens.len(), logits.len() / tokens.len()];
-        let tensor = Tensor::from_vec(shape, logits).context(|| "the logits have no shape".into())?;
-        npy::write(path, &tensor).context(|| format!("cannot write `{}`", path.display()))?;
+        let tensor =
+            Tensor::from_vec(shape, logits).context(|| "the logits have no shape".into())?;
+        npy::write_npy(path, &tensor).context(|| format!("cannot write `{}`", path.display()))?;
     }
     if let Some(path) = &options.state {
-        npz::write(path, &engine.state()?).context(|| format!("cannot write `{}`", path.display()))?;
+        let state = engine.state()?;
+        let arrays: Vec<_> = state.iter().map(|(name, tensor)| (name, tensor)).collect();
+        npz::write_npz(path, &arrays).context(|| format!("cannot write `{}`", path.display()))?;
     }
     let fed = Fed {
         tokens: tokens.len(),
@@ -148,10 +165,15 @@ fn feed(options: &Options, path: &Path, io: &mut Io) -> Result<(), Error> {
 /// Reads token ids: an integer array [1, T] or [T].
 fn read_tokens(path: &Path) -> Result<Vec<u32>, Error> {
     let name = || format!("`{}` has no tokens", path.display());
-    let tensor = npy::read(path).context(|| format!("cannot read `{}`", path.display()))?;
-    let fits = matches!(tensor.shape(), [_] | [1, _]) && matches!(tensor.dtype(), DType::I64 | DType::I32);
+    let tensor = npy::read_npy(path).context(|| format!("cannot read `{}`", path.display()))?;
+    let fits =
+        matches!(tensor.shape(), [_] | [1, _]) && matches!(tensor.dtype(), DType::I64 | DType::I32);
     if !fits {
-        let found = format!("found {} {:?}, expected int64 [1, T]", tensor.dtype(), tensor.shape());
+        let found = format!(
+            "found {} {:?}, expected int64 [1, T]",
+            tensor.dtype(),
+            tensor.shape()
+        );
         return Err(Error::failed(format!("{}: {found}", name())));
     }
     let ids = tensor.to_i64_vec().context(name)?;
@@ -159,7 +181,12 @@ fn read_tokens(path: &Path) -> Result<Vec<u32>, Error> {
         return Err(Error::failed(name()));
     }
     let id = |(at, id): (usize, &i64)| {
-        u32::try_from(*id).map_err(|_| Error::failed(format!("`{}`: {id} at position {at} is no token", path.display())))
+        u32::try_from(*id).map_err(|_| {
+            Error::failed(format!(
+                "`{}`: {id} at position {at} is no token",
+                path.display()
+            ))
+        })
     };
     ids.iter().enumerate().map(id).collect()
 }

@@ -12,7 +12,11 @@ use std::path::Path;
 pub fn is_elf(path: &Path) -> Result<bool, Error> {
     let cannot = || format!("cannot read `{}`", path.display());
     let mut magic = Vec::new();
-    std::fs::File::open(path).context(cannot)?.take(4).read_to_end(&mut magic).context(cannot)?;
+    std::fs::File::open(path)
+        .context(cannot)?
+        .take(4)
+        .read_to_end(&mut magic)
+        .context(cannot)?;
     Ok(magic == b"\x7fELF")
 }
 
@@ -22,7 +26,10 @@ pub fn is_elf(path: &Path) -> Result<bool, Error> {
 /// If it cannot be read or is no valid program.
 pub fn binary(path: &Path) -> Result<Binary, Error> {
     if !is_elf(path)? {
-        return Err(Error::failed(format!("`{}` is not a compiled program (`llmc compile` makes them)", path.display())));
+        return Err(Error::failed(format!(
+            "`{}` is not a compiled program (`llmc compile` makes them)",
+            path.display()
+        )));
     }
     Binary::read(path).context(|| format!("`{}` is not a valid program", path.display()))
 }
@@ -33,8 +40,16 @@ pub fn binary(path: &Path) -> Result<Binary, Error> {
 /// If there is none; names those there are.
 pub fn entry<'b>(binary: &'b Binary, name: &str) -> Result<&'b Entry, Error> {
     binary.manifest().entry(name).ok_or_else(|| {
-        let names: Vec<&str> = binary.manifest().entries.iter().map(|e| e.name.as_str()).collect();
-        Error::failed(format!("the program has no entry `{name}`; it has {}", names.join(", ")))
+        let names: Vec<&str> = binary
+            .manifest()
+            .entries
+            .iter()
+            .map(|e| e.name.as_str())
+            .collect();
+        Error::failed(format!(
+            "the program has no entry `{name}`; it has {}",
+            names.join(", ")
+        ))
     })
 }
 

@@ -13,13 +13,15 @@ const DEFAULT_TOKENS: usize = 200;
 
 /// Options of `llmc generate`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Without sampling options the best token is taken always, and the same text comes every time. With one of
+#[command(
+    after_help = "Without sampling options the best token is taken always, and the same text comes every time. With one of
 --top-k, --top-p, --seed the temperature is 1 unless given. Equal seeds give equal texts.
 
 Examples:
   llmc generate examples/shakespeare/model.onnx --prompt \"ROMEO:\"
   llmc generate model.llmc --prompt \"To be\" --temperature 0.8 --top-k 40 --seed 7
-  llmc generate model.onnx --chip edge --prompt \"KING\" --max-tokens 20 --json")]
+  llmc generate model.onnx --chip edge --prompt \"KING\" --max-tokens 20 --json"
+)]
 pub struct Options {
     /// A compiled program, or an ONNX model to be compiled on the way
     model: PathBuf,
@@ -53,13 +55,22 @@ impl Options {
         let asked = self.top_k.is_some() || self.top_p.is_some() || self.seed.is_some();
         let temperature = self.temperature.unwrap_or(if asked { 1.0 } else { 0.0 });
         if !(temperature.is_finite() && temperature >= 0.0) {
-            return Err(Error::Usage(format!("--temperature {temperature}: must be 0 or more")));
+            return Err(Error::Usage(format!(
+                "--temperature {temperature}: must be 0 or more"
+            )));
         }
         let top_p = self.top_p.unwrap_or(1.0);
         if !(0.0..=1.0).contains(&top_p) {
-            return Err(Error::Usage(format!("--top-p {top_p}: must be between 0 and 1")));
+            return Err(Error::Usage(format!(
+                "--top-p {top_p}: must be between 0 and 1"
+            )));
         }
-        Ok(Sampling { temperature, top_k: self.top_k.unwrap_or(0), top_p, seed: self.seed.unwrap_or(0) })
+        Ok(Sampling {
+            temperature,
+            top_k: self.top_k.unwrap_or(0),
+            top_p,
+            seed: self.seed.unwrap_or(0),
+        })
     }
 }
 
@@ -115,11 +126,15 @@ struct Statistics {
 pub fn run(options: &Options, io: &mut Io) -> Result<(), Error> {
     let sampling = options.sampling()?;
     if options.max_tokens == Some(0) {
-        return Err(Error::Usage("--max-tokens 0: there is nothing to do".into()));
+        return Err(Error::Usage(
+            "--max-tokens 0: there is nothing to do".into(),
+        ));
     }
     let began = Instant::now();
     let mut engine = Engine::open(&options.model, &options.compile, io)?;
-    let compile_s = engine.compiled_here().then(|| began.elapsed().as_secs_f64());
+    let compile_s = engine
+        .compiled_here()
+        .then(|| began.elapsed().as_secs_f64());
 
     let tokenizer = engine.tokenizer()?;
     let prompt = tokenizer.encode(&options.prompt)?;
@@ -148,7 +163,11 @@ pub fn run(options: &Options, io: &mut Io) -> Result<(), Error> {
             io.flush()?;
         }
         if ids.len() == count {
-            break if options.max_tokens.is_none() && count < DEFAULT_TOKENS { Stop::Context } else { Stop::Length };
+            break if options.max_tokens.is_none() && count < DEFAULT_TOKENS {
+                Stop::Context
+            } else {
+                Stop::Length
+            };
         }
         let step = engine.decode(id)?;
         decode += step.spent;
@@ -157,9 +176,21 @@ pub fn run(options: &Options, io: &mut Io) -> Result<(), Error> {
     let rest = stream.finish()?;
     text.push_str(&rest);
 
-    let statistics = statistics(&engine, stop, (prompt.len(), ids.len()), prefill, decode, compile_s);
+    let statistics = statistics(
+        &engine,
+        stop,
+        (prompt.len(), ids.len()),
+        prefill,
+        decode,
+        compile_s,
+    );
     if options.json {
-        return io.json(&Generated { prompt_token_ids: prompt, token_ids: ids, text, statistics });
+        return io.json(&Generated {
+            prompt_token_ids: prompt,
+            token_ids: ids,
+            text,
+            statistics,
+        });
     }
     io.line(rest)?;
     io.flush()?;
@@ -170,7 +201,9 @@ pub fn run(options: &Options, io: &mut Io) -> Result<(), Error> {
 /// How many tokens to make. The last one is never fed back, and so needs no place in the context.
 fn room(prompt: usize, max_context: usize, asked: Option<usize>) -> Result<usize, Error> {
     if prompt == 0 {
-        return Err(Error::failed("the prompt has no tokens, and the tokenizer adds no start token"));
+        return Err(Error::failed(
+            "the prompt has no tokens, and the tokenizer adds no start token",
+        ));
     }
     if prompt > max_context {
         return Err(Error::failed(format!(
@@ -239,18 +272,31 @@ fn report(s: &Statistics, io: &mut Io) {
         Stop::Length => "as many as asked for",
         Stop::Context => "the context is full",
     };
-    io.note(format_args!("\n{} tokens of prompt, {} new ({stop})", s.prompt_tokens, s.new_tokens));
+    io.note(format_args!(
+        "\n{} tokens of prompt, {} new ({stop})",
+        s.prompt_tokens, s.new_tokens
+    ));
     let ghz = s.clock_hz as f64 / 1e9;
     let mut chip = format!("chip `{}` at {ghz:.2} GHz: ", s.chip);
     if let (Some(rate), Some(cycles)) = (s.chip_tokens_per_s, s.cycles_per_token) {
-        chip.push_str(&format!("{} tokens/s, {} cycles/token, ", show::rate(rate), show::rate(cycles)));
+        chip.push_str(&format!(
+            "{} tokens/s, {} cycles/token, ",
+            show::rate(rate),
+            show::rate(cycles)
+        ));
     }
-    chip.push_str(&format!("{} to the first token", show::seconds(s.time_to_first_token_s)));
+    chip.push_str(&format!(
+        "{} to the first token",
+        show::seconds(s.time_to_first_token_s)
+    ));
     if let Some(joules) = s.joules_per_token {
         chip.push_str(&format!(", {:.3} mJ/token", joules * 1e3));
     }
     io.note(chip);
-    let mut host = format!("this host: {} emulated tokens/s", show::rate(s.emulated_tokens_per_s));
+    let mut host = format!(
+        "this host: {} emulated tokens/s",
+        show::rate(s.emulated_tokens_per_s)
+    );
     if let Some(seconds) = s.compile_s {
         host.push_str(&format!(", compiled in {}", show::seconds(seconds)));
     }
@@ -266,7 +312,12 @@ mod tests {
         assert_eq!(room(3, 512, None).unwrap(), 200);
         assert_eq!(room(3, 100, None).unwrap(), 98);
         assert_eq!(room(3, 100, Some(98)).unwrap(), 98);
-        assert!(room(3, 100, Some(99)).unwrap_err().to_string().contains("at most --max-tokens 98"));
+        assert!(
+            room(3, 100, Some(99))
+                .unwrap_err()
+                .to_string()
+                .contains("at most --max-tokens 98")
+        );
         assert_eq!(room(100, 100, None).unwrap(), 1);
         assert!(room(101, 100, None).is_err());
         assert!(room(0, 100, None).is_err());

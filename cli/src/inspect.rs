@@ -72,7 +72,11 @@ pub fn run(options: &Options, io: &mut Io) -> Result<(), Error> {
     let binary = file::binary(&options.file)?;
     let bytes = llmc_tensor::map_file(&options.file).context(cannot)?;
     let report = report(&binary, &bytes);
-    if options.json { io.json(&report) } else { print(&report, io) }
+    if options.json {
+        io.json(&report)
+    } else {
+        print(&report, io)
+    }
 }
 
 fn report(binary: &Binary, bytes: &[u8]) -> Report {
@@ -103,7 +107,11 @@ fn entry(entry: &Entry) -> EntryReport {
     EntryReport {
         name: entry.name.clone(),
         instructions: entry.code_len,
-        launch: entry.launch.iter().map(|l| (l.name.clone(), l.max)).collect(),
+        launch: entry
+            .launch
+            .iter()
+            .map(|l| (l.name.clone(), l.max))
+            .collect(),
         inputs: names(&entry.inputs),
         outputs: names(&entry.outputs),
     }
@@ -119,18 +127,30 @@ fn regions(manifest: &Manifest) -> Vec<Region> {
     let mut found = Vec::new();
     let weights = &manifest.weights;
     if weights.bytes > 0 {
-        found.push(Region { address: weights.dram_addr, bytes: weights.bytes, what: "weights".into() });
+        found.push(Region {
+            address: weights.dram_addr,
+            bytes: weights.bytes,
+            what: "weights".into(),
+        });
     }
     for s in &manifest.states {
         let dims: Vec<String> = s.dims.iter().map(u64::to_string).collect();
         let what = format!("state {}: {}[{}]", s.name, s.dtype, dims.join(", "));
-        found.push(Region { address: s.dram_addr, bytes: s.bytes, what });
+        found.push(Region {
+            address: s.dram_addr,
+            bytes: s.bytes,
+            what,
+        });
     }
     for e in &manifest.entries {
         for (kind, tensors) in [("input", &e.inputs), ("output", &e.outputs)] {
             for t in tensors {
                 let what = format!("{kind} of {}: {}", e.name, tensor(t));
-                found.push(Region { address: t.dram_addr, bytes: t.bytes, what });
+                found.push(Region {
+                    address: t.dram_addr,
+                    bytes: t.bytes,
+                    what,
+                });
             }
         }
     }
@@ -146,13 +166,20 @@ fn sections(elf: &[u8]) -> Option<Vec<Section>> {
         Some(u64::from_le_bytes(word))
     };
     let table = usize::try_from(number(0x28, 8)?).ok()?;
-    let (size, count, names) = (number(0x3a, 2)? as usize, number(0x3c, 2)?, number(0x3e, 2)? as usize);
+    let (size, count, names) = (
+        number(0x3a, 2)? as usize,
+        number(0x3c, 2)?,
+        number(0x3e, 2)? as usize,
+    );
     let header = |i: usize| table.checked_add(i.checked_mul(size)?);
     let strings = usize::try_from(number(header(names)? + 0x18, 8)?).ok()?;
     let mut found = Vec::new();
     for i in 1..count as usize {
         let at = header(i)?;
-        let name = elf.get(strings.checked_add(number(at, 4)? as usize)?..)?.split(|b| *b == 0).next()?;
+        let name = elf
+            .get(strings.checked_add(number(at, 4)? as usize)?..)?
+            .split(|b| *b == 0)
+            .next()?;
         found.push(Section {
             name: String::from_utf8_lossy(name).into_owned(),
             offset: number(at + 0x18, 8)?,
@@ -163,25 +190,48 @@ fn sections(elf: &[u8]) -> Option<Vec<Section>> {
 }
 
 fn print(report: &Report, io: &mut Io) -> Result<(), Error> {
-    io.line(format_args!("compiled by llmc {} for chip {}", report.compiler_version, report.chip))?;
+    io.line(format_args!(
+        "compiled by llmc {} for chip {}",
+        report.compiler_version, report.chip
+    ))?;
     io.line(format_args!("chip fingerprint {}", report.chip_fingerprint))?;
-    let Model { vocab, max_context, prefill, bos, eos, tokenizer } = &report.model;
+    let Model {
+        vocab,
+        max_context,
+        prefill,
+        bos,
+        eos,
+        tokenizer,
+    } = &report.model;
     if *vocab > 0 {
-        io.line(format_args!("language model: {vocab} tokens, context {max_context}, prefill chunks of {prefill}"))?;
+        io.line(format_args!(
+            "language model: {vocab} tokens, context {max_context}, prefill chunks of {prefill}"
+        ))?;
         let bos = bos.map_or("none".to_string(), |id| id.to_string());
         let tokenizer = if *tokenizer { "inside" } else { "none" };
-        io.line(format_args!("start token {bos}, end tokens {eos:?}, tokenizer {tokenizer}"))?;
+        io.line(format_args!(
+            "start token {bos}, end tokens {eos:?}, tokenizer {tokenizer}"
+        ))?;
     }
 
     io.line(format_args!("\nfile: {}", show::bytes(report.file_bytes)))?;
     for s in &report.sections {
-        io.line(format_args!("  {:<18} at {:>#12x} {:>12}", s.name, s.offset, show::bytes(s.bytes)))?;
+        io.line(format_args!(
+            "  {:<18} at {:>#12x} {:>12}",
+            s.name,
+            s.offset,
+            show::bytes(s.bytes)
+        ))?;
     }
 
     io.line("\nentries")?;
     for e in &report.entries {
         let code = show::bytes(e.instructions * WORD_BYTES as u64);
-        io.line(format_args!("  {}: {} instructions, {code}", e.name, show::count(e.instructions)))?;
+        io.line(format_args!(
+            "  {}: {} instructions, {code}",
+            e.name,
+            show::count(e.instructions)
+        ))?;
         for (name, max) in &e.launch {
             io.line(format_args!("    launch {name} <= {max}"))?;
         }
@@ -192,9 +242,17 @@ fn print(report: &Report, io: &mut Io) -> Result<(), Error> {
         }
     }
 
-    io.line(format_args!("\nDRAM: {} used", show::bytes(report.dram_bytes)))?;
+    io.line(format_args!(
+        "\nDRAM: {} used",
+        show::bytes(report.dram_bytes)
+    ))?;
     for r in &report.dram {
-        io.line(format_args!("  {:>#12x} {:>12}  {}", r.address, show::bytes(r.bytes), r.what))?;
+        io.line(format_args!(
+            "  {:>#12x} {:>12}  {}",
+            r.address,
+            show::bytes(r.bytes),
+            r.what
+        ))?;
     }
     Ok(())
 }

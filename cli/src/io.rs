@@ -18,7 +18,11 @@ pub struct Io<'a> {
 impl<'a> Io<'a> {
     /// Streams without a progress display, e.g. for tests.
     pub fn new(out: &'a mut dyn Write, err: &'a mut dyn Write) -> Io<'a> {
-        Io { out, err, progress: false }
+        Io {
+            out,
+            err,
+            progress: false,
+        }
     }
 
     /// Turns the progress display on standard error on or off.
@@ -50,7 +54,9 @@ impl<'a> Io<'a> {
     pub fn json(&mut self, value: &impl serde::Serialize) -> Result<(), Error> {
         match serde_json::to_string_pretty(value) {
             Ok(text) => self.line(text),
-            Err(e) => Err(Error::failed(format!("cannot write the result as JSON: {e}"))),
+            Err(e) => Err(Error::failed(format!(
+                "cannot write the result as JSON: {e}"
+            ))),
         }
     }
 
@@ -70,7 +76,11 @@ impl<'a> Io<'a> {
     /// Shows `what` with the elapsed time on the terminal while the returned value lives,
     /// from the first second on. Shows nothing where standard error is not a terminal.
     pub fn progress(&self, what: &str) -> Progress {
-        if self.progress { Progress::start(what) } else { Progress { shared: None } }
+        if self.progress {
+            Progress::start(what)
+        } else {
+            Progress { shared: None }
+        }
     }
 }
 
@@ -102,7 +112,13 @@ impl Progress {
         let (stop, stopped) = channel();
         let shown = Arc::clone(&text);
         let thread = std::thread::spawn(move || draw(&shown, &stopped));
-        Progress { shared: Some(Shared { text, stop, thread: Some(thread) }) }
+        Progress {
+            shared: Some(Shared {
+                text,
+                stop,
+                thread: Some(thread),
+            }),
+        }
     }
 
     /// Replaces the text.
@@ -123,7 +139,11 @@ fn draw(text: &Mutex<String>, stopped: &Receiver<()>) {
         wait = Progress::REDRAW;
         drawn = true;
         let what = text.lock().map(|t| t.clone()).unwrap_or_default();
-        let _ = write!(io::stderr(), "\r\x1b[K{what} ... {:.1} s", start.elapsed().as_secs_f64());
+        let _ = write!(
+            io::stderr(),
+            "\r\x1b[K{what} ... {:.1} s",
+            start.elapsed().as_secs_f64()
+        );
         let _ = io::stderr().flush();
     }
     if drawn {

@@ -31,7 +31,12 @@ use std::process::ExitCode;
 
 /// Compiles language models from ONNX to microcode for an LLM-inference chip, and runs them on an emulator of it.
 #[derive(Parser, Debug)]
-#[command(name = "llmc", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(
+    name = "llmc",
+    version,
+    max_term_width = 110,
+    arg_required_else_help = true
+)]
 #[command(after_help = "Start here:
   llmc generate examples/shakespeare/model.onnx --prompt \"ROMEO:\"
 
@@ -69,11 +74,20 @@ pub fn main() -> ExitCode {
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut err = std::io::stderr();
     let progress = err.is_terminal();
-    ExitCode::from(run_on(std::env::args_os().collect(), &mut out, &mut err, progress))
+    ExitCode::from(run_on(
+        std::env::args_os().collect(),
+        &mut out,
+        &mut err,
+        progress,
+    ))
 }
 
 /// Runs a command line (without the name of the program) on the given streams and returns the exit code.
-pub fn run_with(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+pub fn run_with(
+    args: impl IntoIterator<Item = OsString>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> u8 {
     let args = std::iter::once("llmc".into()).chain(args).collect();
     run_on(args, out, err, false)
 }

@@ -33,13 +33,20 @@ struct Window {
 ///
 /// # Errors
 /// If there is nothing to predict, or the program fails.
-pub fn evaluate(engine: &mut Engine, tokenizer: &Tokenizer, text: &str, io: &Io) -> Result<Perplexity, Error> {
+pub fn evaluate(
+    engine: &mut Engine,
+    tokenizer: &Tokenizer,
+    text: &str,
+    io: &Io,
+) -> Result<Perplexity, Error> {
     let plain = tokenizer.encode_plain(text)?;
     let start = start_tokens(&tokenizer.encode(text)?, &plain);
     let windows = windows(&plain, &start, engine.max_context());
     let total: usize = windows.iter().map(|w| w.tokens.len() - w.given).sum();
     if total == 0 {
-        return Err(Error::failed("the text has too few tokens: there is nothing to predict"));
+        return Err(Error::failed(
+            "the text has too few tokens: there is nothing to predict",
+        ));
     }
     let shown = io.progress("evaluating");
     let (mut bits, mut tokens) = (0.0, 0);
@@ -85,7 +92,10 @@ fn windows(tokens: &[u32], start: &[u32], context: usize) -> Vec<Window> {
         let to = (from + step).min(tokens.len());
         let mut window = start.to_vec();
         window.extend_from_slice(&tokens[from - overlap..to]);
-        found.push(Window { tokens: window, given: start.len() + overlap });
+        found.push(Window {
+            tokens: window,
+            given: start.len() + overlap,
+        });
         from = to;
     }
     found
@@ -95,7 +105,9 @@ fn windows(tokens: &[u32], start: &[u32], context: usize) -> Vec<Window> {
 fn surprise(logits: &[f32], token: u32) -> f64 {
     let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits.iter().map(|x| f64::from(x - top).exp()).sum();
-    let own = logits.get(token as usize).map_or(f64::NEG_INFINITY, |x| f64::from(x - top));
+    let own = logits
+        .get(token as usize)
+        .map_or(f64::NEG_INFINITY, |x| f64::from(x - top));
     (sum.ln() - own) / std::f64::consts::LN_2
 }
 
@@ -106,14 +118,20 @@ mod tests {
     #[test]
     fn windows_with_a_start_token_predict_everything() {
         let found = windows(&[1, 2, 3, 4, 5], &[0], 3);
-        let tokens: Vec<_> = found.iter().map(|w| (w.tokens.as_slice(), w.given)).collect();
+        let tokens: Vec<_> = found
+            .iter()
+            .map(|w| (w.tokens.as_slice(), w.given))
+            .collect();
         assert_eq!(tokens, [(&[0, 1, 2][..], 1), (&[0, 3, 4], 1), (&[0, 5], 1)]);
     }
 
     #[test]
     fn windows_without_one_overlap() {
         let found = windows(&[1, 2, 3, 4, 5], &[], 3);
-        let tokens: Vec<_> = found.iter().map(|w| (w.tokens.as_slice(), w.given)).collect();
+        let tokens: Vec<_> = found
+            .iter()
+            .map(|w| (w.tokens.as_slice(), w.given))
+            .collect();
         assert_eq!(tokens, [(&[1, 2, 3][..], 1), (&[3, 4, 5], 1)]);
         assert!(windows(&[1], &[], 3).is_empty());
     }

@@ -17,7 +17,12 @@ pub struct Sampling {
 
 impl Sampling {
     /// Takes the best token always.
-    pub const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, seed: 0 };
+    pub const GREEDY: Sampling = Sampling {
+        temperature: 0.0,
+        top_k: 0,
+        top_p: 1.0,
+        seed: 0,
+    };
 }
 
 /// Draws tokens from logits.
@@ -30,7 +35,10 @@ pub struct Sampler {
 impl Sampler {
     /// A sampler at the start of its random sequence.
     pub fn new(sampling: Sampling) -> Sampler {
-        Sampler { sampling, random: SplitMix64::new(sampling.seed) }
+        Sampler {
+            sampling,
+            random: SplitMix64::new(sampling.seed),
+        }
     }
 
     /// The next token, or `None` if no logit is a number.
@@ -38,11 +46,19 @@ impl Sampler {
     /// Equal logits count in order of their ids: the lower id is the better one. One random number is drawn per
     /// token unless the choice is greedy.
     pub fn next(&mut self, logits: &[f32]) -> Option<u32> {
-        let Sampling { temperature, top_k, top_p, .. } = self.sampling;
+        let Sampling {
+            temperature,
+            top_k,
+            top_p,
+            ..
+        } = self.sampling;
         if temperature <= 0.0 {
             return best(logits);
         }
-        let mut kept: Vec<(u32, f32)> = (0..).zip(logits.iter().copied()).filter(|(_, x)| !x.is_nan()).collect();
+        let mut kept: Vec<(u32, f32)> = (0..)
+            .zip(logits.iter().copied())
+            .filter(|(_, x)| !x.is_nan())
+            .collect();
         kept.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         if top_k > 0 {
             kept.truncate(top_k);
@@ -51,7 +67,11 @@ impl Sampler {
         let weight = |x: f32| {
             let below = (f64::from(x) - top) / temperature;
             // inf - inf: several infinite logits weigh the same.
-            f64::from(llmc_isa::numerics::exp(if below.is_nan() { 0.0 } else { below as f32 }))
+            f64::from(llmc_isa::numerics::exp(if below.is_nan() {
+                0.0
+            } else {
+                below as f32
+            }))
         };
         let mut weights: Vec<f64> = kept.iter().map(|&(_, x)| weight(x)).collect();
         let total: f64 = weights.iter().sum();
@@ -122,7 +142,9 @@ mod tests {
     }
 
     fn counts(ids: &[u32], n: usize) -> Vec<usize> {
-        (0..n).map(|id| ids.iter().filter(|&&x| x as usize == id).count()).collect()
+        (0..n)
+            .map(|id| ids.iter().filter(|&&x| x as usize == id).count())
+            .collect()
     }
 
     #[test]
@@ -130,7 +152,14 @@ mod tests {
         // The published reference sequence of seed 1234567.
         let mut random = SplitMix64::new(1234567);
         let bits: Vec<u64> = (0..3).map(|_| random.bits()).collect();
-        assert_eq!(bits, [6457827717110365317, 3203168211198807973, 9817491932198370423]);
+        assert_eq!(
+            bits,
+            [
+                6457827717110365317,
+                3203168211198807973,
+                9817491932198370423
+            ]
+        );
     }
 
     #[test]
@@ -143,16 +172,36 @@ mod tests {
 
     #[test]
     fn same_seed_same_tokens() {
-        let sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed: 7 };
+        let sampling = Sampling {
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+            seed: 7,
+        };
         let logits = [0.1, 0.2, 0.3, 0.4];
         assert_eq!(draws(sampling, &logits, 50), draws(sampling, &logits, 50));
-        assert_ne!(draws(sampling, &logits, 50), draws(Sampling { seed: 8, ..sampling }, &logits, 50));
+        assert_ne!(
+            draws(sampling, &logits, 50),
+            draws(
+                Sampling {
+                    seed: 8,
+                    ..sampling
+                },
+                &logits,
+                50
+            )
+        );
     }
 
     #[test]
     fn probabilities_are_those_of_softmax() {
         let logits = [1.0f32.ln(), 2.0f32.ln(), 5.0f32.ln()];
-        let sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed: 1 };
+        let sampling = Sampling {
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+            seed: 1,
+        };
         let found = counts(&draws(sampling, &logits, 8000), 3);
         for (got, expected) in found.iter().zip([1000.0, 2000.0, 5000.0]) {
             assert!((*got as f64 - expected).abs() < 150.0, "{found:?}");
@@ -161,19 +210,34 @@ mod tests {
 
     #[test]
     fn low_temperature_sharpens() {
-        let cold = Sampling { temperature: 0.01, top_k: 0, top_p: 1.0, seed: 1 };
+        let cold = Sampling {
+            temperature: 0.01,
+            top_k: 0,
+            top_p: 1.0,
+            seed: 1,
+        };
         assert_eq!(counts(&draws(cold, &[0.0, 1.0], 100), 2), [0, 100]);
     }
 
     #[test]
     fn top_k_and_top_p_cut_the_tail() {
         let logits = [0.0, 3.0, 2.0, 1.0];
-        let k = Sampling { temperature: 5.0, top_k: 2, top_p: 1.0, seed: 3 };
+        let k = Sampling {
+            temperature: 5.0,
+            top_k: 2,
+            top_p: 1.0,
+            seed: 3,
+        };
         let found = counts(&draws(k, &logits, 500), 4);
         assert_eq!((found[0], found[3]), (0, 0));
         assert!(found[1] > 0 && found[2] > 0);
         // 0.64 of the mass is on the best token, 0.88 on the best two.
-        let p = Sampling { temperature: 1.0, top_k: 0, top_p: 0.7, seed: 3 };
+        let p = Sampling {
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 0.7,
+            seed: 3,
+        };
         let found = counts(&draws(p, &logits, 500), 4);
         assert_eq!((found[0], found[3]), (0, 0));
         assert!(found[1] > 0 && found[2] > 0);
@@ -183,9 +247,18 @@ mod tests {
 
     #[test]
     fn infinities_do_not_break_it() {
-        let sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed: 0 };
+        let sampling = Sampling {
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+            seed: 0,
+        };
         assert_eq!(draws(sampling, &[f32::NEG_INFINITY, 0.0], 5), [1; 5]);
-        assert!(draws(sampling, &[f32::INFINITY, f32::INFINITY, 0.0], 50).iter().all(|&id| id < 2));
+        assert!(
+            draws(sampling, &[f32::INFINITY, f32::INFINITY, 0.0], 50)
+                .iter()
+                .all(|&id| id < 2)
+        );
         let mut sampler = Sampler::new(sampling);
         assert_eq!(sampler.next(&[f32::NAN]), None);
     }

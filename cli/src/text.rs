@@ -39,7 +39,10 @@ impl Tokenizer {
 
     fn ids(&self, text: &str, special: bool) -> Result<Vec<u32>, Error> {
         let encoding = self.inner.encode_fast(text, special);
-        Ok(encoding.context(|| "the tokenizer cannot encode the text".into())?.get_ids().to_vec())
+        Ok(encoding
+            .context(|| "the tokenizer cannot encode the text".into())?
+            .get_ids()
+            .to_vec())
     }
 
     /// The text of tokens, without special ones; bytes that are no UTF-8 become U+FFFD.
@@ -47,7 +50,9 @@ impl Tokenizer {
     /// # Errors
     /// If the tokenizer cannot decode them.
     pub fn decode(&self, ids: &[u32]) -> Result<String, Error> {
-        self.inner.decode(ids, true).context(|| "the tokenizer cannot decode the tokens".into())
+        self.inner
+            .decode(ids, true)
+            .context(|| "the tokenizer cannot decode the tokens".into())
     }
 
     /// A stream that continues after `prompt`.
@@ -55,7 +60,12 @@ impl Tokenizer {
     /// # Errors
     /// If the tokenizer cannot decode the prompt.
     pub fn stream(&self, prompt: &[u32]) -> Result<TextStream<'_>, Error> {
-        let mut stream = TextStream { tokenizer: self, inner: self.inner.decode_stream(true), ids: Vec::new(), shown: 0 };
+        let mut stream = TextStream {
+            tokenizer: self,
+            inner: self.inner.decode_stream(true),
+            ids: Vec::new(),
+            shown: 0,
+        };
         for &id in prompt {
             stream.push(id)?;
         }
@@ -87,7 +97,10 @@ impl TextStream<'_> {
     /// If the tokenizer does not know the token.
     pub fn push(&mut self, id: u32) -> Result<String, Error> {
         self.ids.push(id);
-        let piece = self.inner.step(id).context(|| format!("the tokenizer cannot decode token {id}"))?;
+        let piece = self
+            .inner
+            .step(id)
+            .context(|| format!("the tokenizer cannot decode token {id}"))?;
         let piece = piece.unwrap_or_default();
         self.shown += piece.len();
         Ok(piece)
@@ -108,10 +121,14 @@ impl TextStream<'_> {
 /// # Errors
 /// If it cannot be read or is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String, Error> {
-    let bytes: Bytes = llmc_tensor::map_file(path).context(|| format!("cannot read `{}`", path.display()))?;
+    let bytes: Bytes =
+        llmc_tensor::map_file(path).context(|| format!("cannot read `{}`", path.display()))?;
     match std::str::from_utf8(&bytes) {
         Ok(text) => Ok(text.to_string()),
-        Err(e) => Err(Error::failed(format!("`{}` is not UTF-8: {e}", path.display()))),
+        Err(e) => Err(Error::failed(format!(
+            "`{}` is not UTF-8: {e}",
+            path.display()
+        ))),
     }
 }
 

@@ -2,6 +2,8 @@
 
 pub mod alloc;
 pub mod check;
+pub mod emit;
+pub mod import;
 pub mod schedule;
 pub mod sync;
 pub mod tile;

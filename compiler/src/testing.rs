@@ -242,7 +242,10 @@ fn random_block(c: &mut Choices, b: &mut Build, pool: &mut Pool, mut written: Ve
                 b.op(all_gather(wide, src, 64));
                 b.op(copy_view(at(dst, 0), at(wide, i64::from(b.program.cores - 1) * 64), 16));
             }
-            6 => b.op(matmul(at(dst, 0), at(src, 0), at(pool.matrix(b, c), 0), 16)),
+            6 => {
+                let matrix = pool.matrix(b, c);
+                b.op(matmul(at(dst, 0), at(src, 0), at(matrix, 0), 16));
+            }
             7 => {
                 let fill = load(page(pool.rings[0], 0), at(pool.weights, 0), 1024);
                 b.stream(pool.rings[0], vec![fill], vec![matmul(at(dst, 0), at(src, 0), page(pool.rings[0], 0), 16)]);

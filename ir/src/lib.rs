@@ -12,7 +12,7 @@
 //! | [`graph`] | [`Graph`], [`Module`]: building, changing, walking |
 //! | [`mod@infer`] | the result type of each op |
 //! | [`mod@verify`] | what holds of a graph at each stage |
-//! | [`print`], [`parse`] | the text form; `parse(print(x)) == x` |
+//! | [`mod@print`], [`parse`] | the text form; `parse(print(x)) == x` |
 //! | [`eval`] | the reference evaluator: the meaning of each op |
 //! | [`view`] | the graph as a `petgraph`, DOT |
 //!

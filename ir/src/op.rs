@@ -345,12 +345,12 @@ pub enum Op {
         /// The state.
         state: StateId,
     },
-    /// (x [.., d], w [d]) x / sqrt(mean(x^2) + eps) * w over the last dim.
+    /// `(x [.., d], w [d])` x / sqrt(mean(x^2) + eps) * w over the last dim.
     RmsNorm {
         /// Added to the mean square.
         eps: Real,
     },
-    /// (x [.., d], w [d], b [d]) (x - mean) / sqrt(variance + eps) * w + b over the last dim.
+    /// `(x [.., d], w [d], b [d])` (x - mean) / sqrt(variance + eps) * w + b over the last dim.
     LayerNorm {
         /// Added to the variance.
         eps: Real,

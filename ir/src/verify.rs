@@ -229,14 +229,14 @@ impl Verifier<'_> {
                 self.node_error(
                     8,
                     id,
-                    format!("{} is not legal in a {} graph", node.op.name(), self.stage),
+                    format!("{} is not legal at stage `{}`", node.op.name(), self.stage),
                 );
             }
             if self.stage < Stage::Sharded && node.ty.layout != Layout::Replicated {
                 self.node_error(
                     9,
                     id,
-                    format!("values of a {} graph are replicated", self.stage),
+                    format!("values are replicated at stage `{}`", self.stage),
                 );
             }
         }
@@ -344,7 +344,7 @@ impl Verifier<'_> {
                 self.graph_error(
                     9,
                     format!(
-                        "state \"{}\" of a {} graph is replicated",
+                        "state \"{}\" must be replicated at stage `{}`",
                         s.name, self.stage
                     ),
                 );

@@ -45,20 +45,34 @@ pub struct Access {
 impl Access {
     /// One past the last byte; saturates.
     pub fn end(&self) -> u64 {
-        let reach = self.strides.iter().zip(self.counts).map(|(s, n)| s.saturating_mul(n.saturating_sub(1)));
+        let reach = self
+            .strides
+            .iter()
+            .zip(self.counts)
+            .map(|(s, n)| s.saturating_mul(n.saturating_sub(1)));
         reach.fold(self.base.saturating_add(self.bytes), u64::saturating_add)
     }
 
     /// Number of bytes named, counting a byte that is named twice twice.
     pub fn total(&self) -> u64 {
-        self.counts.iter().fold(self.bytes, |all, n| all.saturating_mul(*n))
+        self.counts
+            .iter()
+            .fold(self.bytes, |all, n| all.saturating_mul(*n))
     }
 
     /// The ranges as (first byte, bytes), after [`Access::packed`] has made them as long as possible.
     pub fn ranges(&self) -> impl Iterator<Item = (u64, u64)> + use<> {
-        let Access { base, strides: [s0, s1, s2], counts: [n0, n1, n2], bytes, .. } = self.packed();
+        let Access {
+            base,
+            strides: [s0, s1, s2],
+            counts: [n0, n1, n2],
+            bytes,
+            ..
+        } = self.packed();
         (0..n0).flat_map(move |i0| {
-            (0..n1).flat_map(move |i1| (0..n2).map(move |i2| (base + i0 * s0 + i1 * s1 + i2 * s2, bytes)))
+            (0..n1).flat_map(move |i1| {
+                (0..n2).map(move |i2| (base + i0 * s0 + i1 * s1 + i2 * s2, bytes))
+            })
         })
     }
 
@@ -68,7 +82,8 @@ impl Access {
         for dim in [2, 1, 0] {
             if out.counts[dim] == 1 || out.strides[dim] == 0 {
                 out.counts[dim] = 1;
-            } else if out.strides[dim] == out.bytes && out.counts[dim + 1..].iter().all(|n| *n == 1) {
+            } else if out.strides[dim] == out.bytes && out.counts[dim + 1..].iter().all(|n| *n == 1)
+            {
                 out.bytes = out.bytes.saturating_mul(out.counts[dim]);
                 out.counts[dim] = 1;
             }
@@ -101,23 +116,65 @@ pub fn accesses(inst: &Inst) -> Vec<Access> {
         Inst::DmaLoad(i) => {
             let shape = (extents([i.n0, i.n1, i.n2]), i.bytes.n);
             vec![
-                strided("src", Space::Dram, i.src.off, [i.src_s0, i.src_s1, i.src_s2], shape),
-                strided("dst", Space::Sram, i.dst.off.into(), [i.dst_s0, i.dst_s1, i.dst_s2], shape).written(),
+                strided(
+                    "src",
+                    Space::Dram,
+                    i.src.off,
+                    [i.src_s0, i.src_s1, i.src_s2],
+                    shape,
+                ),
+                strided(
+                    "dst",
+                    Space::Sram,
+                    i.dst.off.into(),
+                    [i.dst_s0, i.dst_s1, i.dst_s2],
+                    shape,
+                )
+                .written(),
             ]
         }
         Inst::DmaStore(i) => {
             let shape = (extents([i.n0, i.n1, i.n2]), i.bytes.n);
             vec![
-                strided("src", Space::Sram, i.src.off.into(), [i.src_s0, i.src_s1, i.src_s2], shape),
-                strided("dst", Space::Dram, i.dst.off, [i.dst_s0, i.dst_s1, i.dst_s2], shape).written(),
+                strided(
+                    "src",
+                    Space::Sram,
+                    i.src.off.into(),
+                    [i.src_s0, i.src_s1, i.src_s2],
+                    shape,
+                ),
+                strided(
+                    "dst",
+                    Space::Dram,
+                    i.dst.off,
+                    [i.dst_s0, i.dst_s1, i.dst_s2],
+                    shape,
+                )
+                .written(),
             ]
         }
         Inst::DmaPush(i) => {
             let shape = (extents([i.n0, i.n1, i.n2]), i.bytes.n);
-            let target = Space::Remote { scope: i.scope, core: i.core.off };
+            let target = Space::Remote {
+                scope: i.scope,
+                core: i.core.off,
+            };
             vec![
-                strided("src", Space::Sram, i.src.off.into(), [i.src_s0, i.src_s1, i.src_s2], shape),
-                strided("dst", target, i.dst.off.into(), [i.dst_s0, i.dst_s1, i.dst_s2], shape).written(),
+                strided(
+                    "src",
+                    Space::Sram,
+                    i.src.off.into(),
+                    [i.src_s0, i.src_s1, i.src_s2],
+                    shape,
+                ),
+                strided(
+                    "dst",
+                    target,
+                    i.dst.off.into(),
+                    [i.dst_s0, i.dst_s1, i.dst_s2],
+                    shape,
+                )
+                .written(),
             ]
         }
         Inst::DmaGather(i) => gather(i),
@@ -128,7 +185,11 @@ pub fn accesses(inst: &Inst) -> Vec<Access> {
         }
         Inst::VpuBinary(i) => {
             let n = [i.n0.n, i.n1.n, i.n2.n];
-            vec![vector("a", &i.a, n), vector("b", &i.b, n), vector("dst", &i.dst, n).written()]
+            vec![
+                vector("a", &i.a, n),
+                vector("b", &i.b, n),
+                vector("dst", &i.dst, n).written(),
+            ]
         }
         Inst::VpuFill(i) => vec![vector("dst", &i.dst, [i.n0.n, i.n1.n, i.n2.n]).written()],
         Inst::VpuReduce(i) => {
@@ -143,12 +204,19 @@ pub fn accesses(inst: &Inst) -> Vec<Access> {
         Inst::AttFin(i) => att_fin(i),
     };
     // One empty extent makes the whole instruction a no-op.
-    if list.iter().any(|a| a.total() == 0) { Vec::new() } else { list }
+    if list.iter().any(|a| a.total() == 0) {
+        Vec::new()
+    } else {
+        list
+    }
 }
 
 impl Access {
     fn written(self) -> Access {
-        Access { write: true, ..self }
+        Access {
+            write: true,
+            ..self
+        }
     }
 }
 
@@ -157,14 +225,34 @@ fn extents(n: [Ext; 3]) -> [u32; 3] {
 }
 
 /// A read.
-fn strided(operand: &'static str, space: Space, base: u64, s: [u32; 3], (n, bytes): ([u32; 3], u32)) -> Access {
+fn strided(
+    operand: &'static str,
+    space: Space,
+    base: u64,
+    s: [u32; 3],
+    (n, bytes): ([u32; 3], u32),
+) -> Access {
     let (strides, counts) = (s.map(u64::from), n.map(u64::from));
-    Access { operand, space, write: false, base, strides, counts, bytes: u64::from(bytes) }
+    Access {
+        operand,
+        space,
+        write: false,
+        base,
+        strides,
+        counts,
+        bytes: u64::from(bytes),
+    }
 }
 
 /// Up to two strided dimensions in SRAM around contiguous bytes.
 fn rows(operand: &'static str, base: u32, s: [u32; 2], n: [u32; 2], bytes: u32) -> Access {
-    strided(operand, Space::Sram, base.into(), [s[0], s[1], 0], ([n[0], n[1], 1], bytes))
+    strided(
+        operand,
+        Space::Sram,
+        base.into(),
+        [s[0], s[1], 0],
+        ([n[0], n[1], 1], bytes),
+    )
 }
 
 fn vector(operand: &'static str, v: &VOp, [n0, n1, n2]: [u32; 3]) -> Access {
@@ -187,7 +275,13 @@ fn matmul(i: &MxuMm) -> Vec<Access> {
     let wide = |elements: u32, size: u32| u64::from(elements) * u64::from(size);
     let mut a = rows("a", i.a.off, [i.a_s0, 0], [m, 1], 1);
     a.bytes = wide(k, i.a_type.bytes());
-    let mut b = rows("b", i.b.off, [i.b_panel_stride, 0], [n.div_ceil(PANEL), 1], 1);
+    let mut b = rows(
+        "b",
+        i.b.off,
+        [i.b_panel_stride, 0],
+        [n.div_ceil(PANEL), 1],
+        1,
+    );
     b.bytes = wide(k, PANEL * i.b_type.bytes());
     let mut c = rows("dst", i.dst.off, [i.dst_s0, 0], [m, 1], 1);
     c.bytes = wide(n, 4);
@@ -203,7 +297,11 @@ fn matmul(i: &MxuMm) -> Vec<Access> {
 fn att_state(state: u32, rows_n: u32, heads: u16, d: u16) -> Access {
     let per_row = u32::from(heads) * (u32::from(d) + 2);
     let mut access = rows("state", state, [0, 0], [1, 1], 1);
-    access.bytes = if d == 0 { 0 } else { u64::from(rows_n) * u64::from(per_row) * 4 };
+    access.bytes = if d == 0 {
+        0
+    } else {
+        u64::from(rows_n) * u64::from(per_row) * 4
+    };
     access
 }
 
@@ -216,7 +314,13 @@ fn att_step(i: &AttStep) -> Vec<Access> {
     let state = att_state(i.state.off, i.rows.n, i.heads, i.d);
     let row = d * i.kv_type.bytes();
     vec![
-        rows("q", i.q.off, [i.q_s0, i.q_s1], [i.rows.n, i.heads.into()], d * 4),
+        rows(
+            "q",
+            i.q.off,
+            [i.q_s0, i.q_s1],
+            [i.rows.n, i.heads.into()],
+            d * 4,
+        ),
         rows("k", i.k.off, [i.k_s0, 0], [i.kv.n, 1], row),
         rows("v", i.v.off, [i.v_s0, 0], [i.kv.n, 1], row),
         state,
@@ -228,7 +332,14 @@ fn att_fin(i: &AttFin) -> Vec<Access> {
     let d = u32::from(i.d);
     vec![
         att_state(i.state.off, i.rows.n, i.heads, i.d),
-        rows("dst", i.dst.off, [i.dst_s0, i.dst_s1], [i.rows.n, i.heads.into()], d * 4).written(),
+        rows(
+            "dst",
+            i.dst.off,
+            [i.dst_s0, i.dst_s1],
+            [i.rows.n, i.heads.into()],
+            d * 4,
+        )
+        .written(),
     ]
 }
 
@@ -254,14 +365,25 @@ mod tests {
             ..DmaLoad::default()
         };
         let list = accesses(&load.into());
-        assert_eq!(list[0].ranges().collect::<Vec<_>>(), [(1000, 32), (1064, 32), (1128, 32)]);
+        assert_eq!(
+            list[0].ranges().collect::<Vec<_>>(),
+            [(1000, 32), (1064, 32), (1128, 32)]
+        );
         assert_eq!(list[1].ranges().collect::<Vec<_>>(), [(8, 96)]);
-        assert_eq!((list[1].end(), list[1].total(), list[1].write), (104, 96, true));
+        assert_eq!(
+            (list[1].end(), list[1].total(), list[1].write),
+            (104, 96, true)
+        );
     }
 
     #[test]
     fn a_zero_extent_touches_nothing() {
-        let load = DmaLoad { n0: Ext::of(1), n1: Ext::of(1), bytes: Ext::of(4), ..DmaLoad::default() };
+        let load = DmaLoad {
+            n0: Ext::of(1),
+            n1: Ext::of(1),
+            bytes: Ext::of(4),
+            ..DmaLoad::default()
+        };
         assert_eq!(accesses(&load.into()), []);
     }
 
@@ -280,18 +402,47 @@ mod tests {
             ..MxuMm::default()
         };
         let list = accesses(&mm.into());
-        let names: Vec<_> = list.iter().map(|a| (a.operand, a.ranges().collect::<Vec<_>>())).collect();
+        let names: Vec<_> = list
+            .iter()
+            .map(|a| (a.operand, a.ranges().collect::<Vec<_>>()))
+            .collect();
         let b = vec![(0x1000, 256), (0x1200, 256)];
-        assert_eq!(names, [("a", vec![(0, 32), (64, 32)]), ("b", b), ("dst", vec![(0x8000, 80), (0x8080, 80)])]);
+        assert_eq!(
+            names,
+            [
+                ("a", vec![(0, 32), (64, 32)]),
+                ("b", b),
+                ("dst", vec![(0x8000, 80), (0x8080, 80)])
+            ]
+        );
     }
 
     #[test]
     fn a_broadcast_operand_is_one_element_per_row() {
-        let a = VOp { addr: SAddr::at(4), s1: 4, bcast: true, ..VOp::default() };
-        let dst = VOp { s1: 40, dtype: DType::Bf16, ..VOp::default() };
-        let copy = VpuUnary { a, dst, n0: Ext::of(1), n1: Ext::of(3), n2: Ext::of(10), ..VpuUnary::default() };
+        let a = VOp {
+            addr: SAddr::at(4),
+            s1: 4,
+            bcast: true,
+            ..VOp::default()
+        };
+        let dst = VOp {
+            s1: 40,
+            dtype: DType::Bf16,
+            ..VOp::default()
+        };
+        let copy = VpuUnary {
+            a,
+            dst,
+            n0: Ext::of(1),
+            n1: Ext::of(3),
+            n2: Ext::of(10),
+            ..VpuUnary::default()
+        };
         let list = accesses(&copy.into());
         assert_eq!(list[0].ranges().collect::<Vec<_>>(), [(4, 12)]);
-        assert_eq!(list[1].ranges().collect::<Vec<_>>(), [(0, 20), (40, 20), (80, 20)]);
+        assert_eq!(
+            list[1].ranges().collect::<Vec<_>>(),
+            [(0, 20), (40, 20), (80, 20)]
+        );
     }
 }

@@ -11,7 +11,8 @@
 //!     ctl.halt
 //! ```
 //!
-//! One instruction per line, `mnemonic field=value, field=value`; fields that are left out are zero. A loop is a block; a loop
+//! One instruction per line, `mnemonic field=value, field=value`; fields that are left out are zero (`queue` is
+//! printed even so). A loop is a block; a loop
 //! whose body does not end within the block around it is written with its `body` field instead. Every program prints as a
 //! text that assembles to the same program.
 
@@ -51,9 +52,11 @@ fn print_fields(inst: &Inst, hidden: &[&str]) -> String {
     let family = inst.row().is_family();
     let fields = inst.texts().into_iter().filter(|(name, _, zero)| {
         let in_mnemonic = family && *name == "op";
-        !zero && !in_mnemonic && !hidden.contains(name)
+        (!zero || *name == "queue") && !in_mnemonic && !hidden.contains(name)
     });
-    let fields: Vec<String> = fields.map(|(name, text, _)| format!("{name}={text}")).collect();
+    let fields: Vec<String> = fields
+        .map(|(name, text, _)| format!("{name}={text}"))
+        .collect();
     let space = if fields.is_empty() { "" } else { " " };
     format!("{}{space}{}", inst.mnemonic(), fields.join(", "))
 }
@@ -71,7 +74,9 @@ pub fn disassemble(program: &Program, debug: Option<&DebugMap>) -> String {
             let outer = ends.last().copied().unwrap_or(code.len());
             let indent = "    ".repeat(ends.len());
             let end = match inst {
-                Inst::CtlLoop(l) => usize::try_from(l.body).ok().and_then(|body| (at + 1).checked_add(body)),
+                Inst::CtlLoop(l) => usize::try_from(l.body)
+                    .ok()
+                    .and_then(|body| (at + 1).checked_add(body)),
                 _ => None,
             };
             let block = end.filter(|end| *end <= outer && *end > at + 1);
@@ -79,7 +84,9 @@ pub fn disassemble(program: &Program, debug: Option<&DebugMap>) -> String {
                 Some(_) => format!("{} {{", print_fields(inst, &["body"])),
                 None => print_inst(inst),
             };
-            let comment = debug.and_then(|d| d.op(index)).map_or(String::new(), comment);
+            let comment = debug
+                .and_then(|d| d.op(index))
+                .map_or(String::new(), comment);
             out += &format!("{indent}{text}{comment}\n");
             index += 1;
             ends.extend(block);
@@ -97,7 +104,11 @@ fn comment(op: &DebugOp) -> String {
     let mut parts = vec![op.tile_op.clone(), op.graph_node.clone()];
     parts.extend(op.onnx.iter().map(|name| format!("\"{name}\"")));
     parts.retain(|p| !p.is_empty());
-    if parts.is_empty() { String::new() } else { format!("  ; {}", parts.join(" | ").replace(['\n', '\r'], " ")) }
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!("  ; {}", parts.join(" | ").replace(['\n', '\r'], " "))
+    }
 }
 
 #[cfg(test)]

@@ -18,8 +18,10 @@ use params::Params;
 use std::path::Path;
 
 /// Chip files that are built in: name and text.
-const PRESETS: [(&str, &str); 2] =
-    [("ideal", include_str!("../chips/ideal.toml")), ("edge", include_str!("../chips/edge.toml"))];
+const PRESETS: [(&str, &str); 2] = [
+    ("ideal", include_str!("../chips/ideal.toml")),
+    ("edge", include_str!("../chips/edge.toml")),
+];
 
 /// A chip as described by a chip file. Always consistent: [`Chip::check`] has found nothing when it was made or changed.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,8 +43,15 @@ pub struct ChipError {
 
 impl ChipError {
     fn single(origin: &str, key: &str, message: String) -> ChipError {
-        let problem = Problem { origin: origin.to_string(), line: 0, key: key.to_string(), message };
-        ChipError { problems: vec![problem] }
+        let problem = Problem {
+            origin: origin.to_string(),
+            line: 0,
+            key: key.to_string(),
+            message,
+        };
+        ChipError {
+            problems: vec![problem],
+        }
     }
 }
 
@@ -58,13 +67,17 @@ impl Chip {
             return Chip::from_toml(text, name);
         }
         let path = Path::new(name_or_path);
-        if !path.exists() && !name_or_path.contains(['/', '\\']) && !name_or_path.ends_with(".toml") {
+        if !path.exists() && !name_or_path.contains(['/', '\\']) && !name_or_path.ends_with(".toml")
+        {
             let names = Chip::presets().join(", ");
-            let message = format!("there is no chip `{name_or_path}`: the built-in chips are {names}; or give a chip file");
+            let message = format!(
+                "there is no chip `{name_or_path}`: the built-in chips are {names}; or give a chip file"
+            );
             return Err(ChipError::single(name_or_path, "", message));
         }
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| ChipError::single(name_or_path, "", format!("cannot read the chip file: {e}")))?;
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            ChipError::single(name_or_path, "", format!("cannot read the chip file: {e}"))
+        })?;
         Chip::from_toml(&text, name_or_path)
     }
 
@@ -84,9 +97,14 @@ impl Chip {
     /// Changes one parameter; its source becomes "set by hand". On an error the chip stays as it was.
     pub fn set(&mut self, key: &str, value: impl Into<Value>) -> Result<(), ChipError> {
         let fail = |message| ChipError::single(&self.origin, key, message);
-        let index = PARAMS.iter().position(|p| p.path() == key).ok_or_else(|| fail(parse::unknown_key(key)))?;
+        let index = PARAMS
+            .iter()
+            .position(|p| p.path() == key)
+            .ok_or_else(|| fail(parse::unknown_key(key)))?;
         let mut chip = self.clone();
-        let set = chip.params.set(index, &value.into(), "set by hand", Status::Estimate, 0);
+        let set = chip
+            .params
+            .set(index, &value.into(), "set by hand", Status::Estimate, 0);
         set.map_err(fail)?;
         chip.text = chip.render();
         *self = chip.checked()?;
@@ -104,7 +122,11 @@ impl Chip {
 
     fn checked(self) -> Result<Chip, ChipError> {
         let problems = self.check();
-        if problems.is_empty() { Ok(self) } else { Err(ChipError { problems }) }
+        if problems.is_empty() {
+            Ok(self)
+        } else {
+            Err(ChipError { problems })
+        }
     }
 
     /// Name.
@@ -125,7 +147,9 @@ impl Chip {
     /// Every parameter in order of [`PARAMS`]: its row, its value, where the value comes from and how sure it is.
     pub fn params(&self) -> Vec<(&'static ParamInfo, Value, &str, Status)> {
         let info = PARAMS.iter();
-        info.zip(self.params.list()).map(|(info, (value, source, status))| (info, value, source, status)).collect()
+        info.zip(self.params.list())
+            .map(|(info, (value, source, status))| (info, value, source, status))
+            .collect()
     }
 
     /// BLAKE3 hash of all parameter values, hexadecimal. Name, description, sources and layout of the file do not count.
@@ -140,7 +164,11 @@ impl Chip {
     /// The chip file in canonical layout.
     fn render(&self) -> String {
         let quote = |text: &str| toml::Value::from(text).to_string();
-        let mut out = format!("name = {}\ndescription = {}\n", quote(&self.name), quote(&self.description));
+        let mut out = format!(
+            "name = {}\ndescription = {}\n",
+            quote(&self.name),
+            quote(&self.description)
+        );
         let mut section = "";
         for (info, value, source, status) in self.params() {
             if info.section != section {
@@ -148,7 +176,10 @@ impl Chip {
                 out += &format!("\n[{section}]\n");
             }
             let (source, status) = (quote(source), status.name());
-            out += &format!("{} = {{ value = {value}, source = {source}, status = \"{status}\" }}\n", info.key);
+            out += &format!(
+                "{} = {{ value = {value}, source = {source}, status = \"{status}\" }}\n",
+                info.key
+            );
         }
         out
     }

@@ -34,11 +34,19 @@ const REG_BITS: u32 = 6;
 
 /// A mask of the low `bits` bits.
 const fn mask(bits: u32) -> u128 {
-    if bits >= 128 { u128::MAX } else { (1 << bits) - 1 }
+    if bits >= 128 {
+        u128::MAX
+    } else {
+        (1 << bits) - 1
+    }
 }
 
 fn pack_reg(reg: Reg) -> Result<u128, String> {
-    if usize::from(reg.0) < REGISTERS { Ok(u128::from(reg.0)) } else { Err(bad_reg(u128::from(reg.0))) }
+    if usize::from(reg.0) < REGISTERS {
+        Ok(u128::from(reg.0))
+    } else {
+        Err(bad_reg(u128::from(reg.0)))
+    }
 }
 
 fn bad_reg(number: u128) -> String {
@@ -53,7 +61,11 @@ fn unpack_reg(raw: u128) -> Result<Reg, String> {
 }
 
 fn fit(value: u128, bits: u32) -> Result<u128, String> {
-    if value <= mask(bits) { Ok(value) } else { Err(format!("{value} (at most {} fits)", mask(bits))) }
+    if value <= mask(bits) {
+        Ok(value)
+    } else {
+        Err(format!("{value} (at most {} fits)", mask(bits)))
+    }
 }
 
 fn fit_signed(value: i64, bits: u32) -> Result<u128, String> {
@@ -77,7 +89,10 @@ fn pack_based(base: Reg, rest: u128, bits: u32) -> Result<u128, String> {
 }
 
 fn unpack_based(raw: u128, bits: u32) -> Result<(Reg, u128), String> {
-    Ok((unpack_reg(raw >> (bits - REG_BITS))?, raw & mask(bits - REG_BITS)))
+    Ok((
+        unpack_reg(raw >> (bits - REG_BITS))?,
+        raw & mask(bits - REG_BITS),
+    ))
 }
 
 /// Offsets of DRAM addresses stay below 2^48.
@@ -92,7 +107,9 @@ fn parse_int(text: &str) -> Result<i128, String> {
         None => (false, text),
     };
     let value = match digits.strip_prefix("0x") {
-        Some(hex) if hex.bytes().all(|b| b.is_ascii_hexdigit()) => i128::from_str_radix(hex, 16).ok(),
+        Some(hex) if hex.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            i128::from_str_radix(hex, 16).ok()
+        }
         None if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok(),
         _ => None,
     };
@@ -107,7 +124,9 @@ fn parse_uint<T: TryFrom<i128>>(text: &str) -> Result<T, String> {
 }
 
 fn parse_reg(text: &str) -> Result<Reg, String> {
-    let number = text.strip_prefix('r').filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
+    let number = text
+        .strip_prefix('r')
+        .filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
     match number.and_then(|d| d.parse::<u128>().ok()) {
         Some(n) => unpack_reg(n),
         None => Err(format!("`{text}` is not a register (r0 to r63)")),
@@ -163,12 +182,19 @@ impl Field for Reg {
 impl Field for Val {
     const NAME: &'static str = "Val";
     fn pack(&self, bits: u32) -> Result<u128, String> {
-        pack_based(self.base, fit_signed(i64::from(self.off), bits - REG_BITS)?, bits)
+        pack_based(
+            self.base,
+            fit_signed(i64::from(self.off), bits - REG_BITS)?,
+            bits,
+        )
     }
     fn unpack(raw: u128, bits: u32) -> Result<Self, String> {
         let (base, rest) = unpack_based(raw, bits)?;
         let off = sign_extend(rest, bits - REG_BITS);
-        Ok(Val { base, off: i32::try_from(off).map_err(|_| format!("offset {off}"))? })
+        Ok(Val {
+            base,
+            off: i32::try_from(off).map_err(|_| format!("offset {off}"))?,
+        })
     }
     fn print(&self) -> String {
         match (self.base, self.off) {
@@ -198,7 +224,10 @@ impl Field for SAddr {
     }
     fn unpack(raw: u128, bits: u32) -> Result<Self, String> {
         let (base, rest) = unpack_based(raw, bits)?;
-        Ok(SAddr { base, off: u32::try_from(rest).map_err(|_| format!("offset {rest}"))? })
+        Ok(SAddr {
+            base,
+            off: u32::try_from(rest).map_err(|_| format!("offset {rest}"))?,
+        })
     }
     fn print(&self) -> String {
         format!("[{}]", print_address(self.base, u64::from(self.off)))
@@ -220,13 +249,19 @@ impl Field for SAddr {
 impl Field for DAddr {
     const NAME: &'static str = "DAddr";
     fn pack(&self, bits: u32) -> Result<u128, String> {
-        pack_based(self.base, fit(u128::from(self.off), DRAM_BITS.min(bits - REG_BITS))?, bits)
+        pack_based(
+            self.base,
+            fit(u128::from(self.off), DRAM_BITS.min(bits - REG_BITS))?,
+            bits,
+        )
     }
     fn unpack(raw: u128, bits: u32) -> Result<Self, String> {
         let (base, rest) = unpack_based(raw, bits)?;
         let off = u64::try_from(rest).map_err(|_| format!("offset {rest}"))?;
         if off >> DRAM_BITS != 0 {
-            return Err(format!("offset {off:#x} (DRAM offsets have {DRAM_BITS} bits)"));
+            return Err(format!(
+                "offset {off:#x} (DRAM offsets have {DRAM_BITS} bits)"
+            ));
         }
         Ok(DAddr { base, off })
     }
@@ -254,7 +289,10 @@ impl Field for Ext {
     }
     fn unpack(raw: u128, bits: u32) -> Result<Self, String> {
         let (clamp, rest) = unpack_based(raw, bits)?;
-        Ok(Ext { n: u32::try_from(rest).map_err(|_| format!("extent {rest}"))?, clamp })
+        Ok(Ext {
+            n: u32::try_from(rest).map_err(|_| format!("extent {rest}"))?,
+            clamp,
+        })
     }
     fn print(&self) -> String {
         match self.clamp {
@@ -265,7 +303,10 @@ impl Field for Ext {
     fn parse(text: &str) -> Result<Self, String> {
         match text.split_once('?') {
             None => Ok(Ext::of(parse_uint(text)?)),
-            Some((n, clamp)) => Ok(Ext { n: parse_uint(n)?, clamp: parse_reg(clamp)? }),
+            Some((n, clamp)) => Ok(Ext {
+                n: parse_uint(n)?,
+                clamp: parse_reg(clamp)?,
+            }),
         }
     }
     fn resolve(&self, regs: &Regs) -> Result<Self, String> {
@@ -279,19 +320,32 @@ impl Field for f32 {
         fit(u128::from(self.to_bits()), bits)
     }
     fn unpack(raw: u128, _bits: u32) -> Result<Self, String> {
-        u32::try_from(raw).map(f32::from_bits).map_err(|_| format!("{raw:#x} (f32 has 32 bits)"))
+        u32::try_from(raw)
+            .map(f32::from_bits)
+            .map_err(|_| format!("{raw:#x} (f32 has 32 bits)"))
     }
     fn print(&self) -> String {
-        if self.is_nan() { format!("nan:{:#x}", self.to_bits()) } else { format!("{self:?}") }
+        if self.is_nan() {
+            format!("nan:{:#x}", self.to_bits())
+        } else {
+            format!("{self:?}")
+        }
     }
     fn parse(text: &str) -> Result<Self, String> {
         let bad = || format!("`{text}` is not an f32 number");
         match text.strip_prefix("nan:") {
             Some(bits) => {
                 let value = f32::from_bits(parse_uint(bits)?);
-                if value.is_nan() { Ok(value) } else { Err(bad()) }
+                if value.is_nan() {
+                    Ok(value)
+                } else {
+                    Err(bad())
+                }
             }
-            None if text.eq_ignore_ascii_case("nan") => Err(format!("write a NaN with its bits, `nan:{:#x}`", f32::NAN.to_bits())),
+            None if text.eq_ignore_ascii_case("nan") => Err(format!(
+                "write a NaN with its bits, `nan:{:#x}`",
+                f32::NAN.to_bits()
+            )),
             None => text.parse().map_err(|_| bad()),
         }
     }
@@ -313,7 +367,8 @@ impl Field for bool {
         self.to_string()
     }
     fn parse(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| format!("`{text}` is neither true nor false"))
+        text.parse()
+            .map_err(|_| format!("`{text}` is neither true nor false"))
     }
 }
 
@@ -352,7 +407,9 @@ impl Field for Sem {
         fit(u128::from(self.0), bits)
     }
     fn unpack(raw: u128, _bits: u32) -> Result<Self, String> {
-        u8::try_from(raw).map(Sem).map_err(|_| format!("semaphore {raw}"))
+        u8::try_from(raw)
+            .map(Sem)
+            .map_err(|_| format!("semaphore {raw}"))
     }
     fn print(&self) -> String {
         self.0.to_string()
@@ -408,7 +465,11 @@ impl Field for VOp {
         })
     }
     fn print(&self) -> String {
-        let mut text = format!("{}[{}", self.dtype.name(), print_address(self.addr.base, u64::from(self.addr.off)));
+        let mut text = format!(
+            "{}[{}",
+            self.dtype.name(),
+            print_address(self.addr.base, u64::from(self.addr.off))
+        );
         if self.s0 != 0 || self.s1 != 0 {
             text += &format!(":{}", self.s0);
         }
@@ -421,9 +482,15 @@ impl Field for VOp {
         text + "]"
     }
     fn parse(text: &str) -> Result<Self, String> {
-        let shape = || format!("`{text}` is not a vector operand, which is written f32[r3+0x100:s0:s1:bcast]");
+        let shape = || {
+            format!("`{text}` is not a vector operand, which is written f32[r3+0x100:s0:s1:bcast]")
+        };
         let (dtype, rest) = text.split_once('[').ok_or_else(shape)?;
-        let mut parts: Vec<&str> = rest.strip_suffix(']').ok_or_else(shape)?.split(':').collect();
+        let mut parts: Vec<&str> = rest
+            .strip_suffix(']')
+            .ok_or_else(shape)?
+            .split(':')
+            .collect();
         let bcast = parts.len() > 1 && parts.last() == Some(&"bcast");
         if bcast {
             parts.pop();
@@ -435,9 +502,18 @@ impl Field for VOp {
         let (base, off) = parse_based(address)?;
         let off = u32::try_from(off).map_err(|_| format!("`{text}` is out of range"))?;
         let stride = |i: usize| strides.get(i).map_or(Ok(0), |s| parse_uint(s));
-        Ok(VOp { addr: SAddr { base, off }, s0: stride(0)?, s1: stride(1)?, dtype: DType::parse(dtype)?, bcast })
+        Ok(VOp {
+            addr: SAddr { base, off },
+            s0: stride(0)?,
+            s1: stride(1)?,
+            dtype: DType::parse(dtype)?,
+            bcast,
+        })
     }
     fn resolve(&self, regs: &Regs) -> Result<Self, String> {
-        Ok(VOp { addr: self.addr.resolve(regs)?, ..*self })
+        Ok(VOp {
+            addr: self.addr.resolve(regs)?,
+            ..*self
+        })
     }
 }

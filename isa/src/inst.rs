@@ -14,5 +14,11 @@ mod check;
 mod codec;
 mod rows;
 
-pub use codec::{DecodeError, EncodeError, FieldInfo, ResolveError, Row, RowInfo, WORD_BYTES, Word, decode, encode};
+#[cfg(test)]
+mod tests;
+
+pub use codec::{
+    DecodeError, EncodeError, FieldInfo, ResolveError, Row, RowInfo, WORD_BYTES, Word, decode,
+    encode,
+};
 pub use rows::*;

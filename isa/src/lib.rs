@@ -27,7 +27,10 @@ pub mod operand;
 pub mod timing;
 
 pub use chip::Chip;
-pub use inst::{DecodeError, EncodeError, Execute, Inst, ResolveError, WORD_BYTES, Word, decode, encode};
+pub use inst::{
+    DecodeError, EncodeError, Execute, Inst, ResolveError, WORD_BYTES, Word, decode, encode,
+};
 pub use operand::{
-    BinaryFn, DAddr, DType, Ext, IndexType, Queue, REGISTERS, ReduceFn, Reg, Regs, SAddr, Scope, Sem, UnaryFn, VOp, Val,
+    BinaryFn, DAddr, DType, Ext, IndexType, Queue, REGISTERS, ReduceFn, Reg, Regs, SAddr, Scope,
+    Sem, UnaryFn, VOp, Val,
 };

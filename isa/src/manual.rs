@@ -1,4 +1,200 @@
-//! Generates `MANUAL.md` from the instruction rows.
+//! Generates the documents of the instruction set from its rows: `MANUAL.md`, and `isa_pkg.sv` in [`sv_package`].
+
+use crate::field::Field;
+use crate::inst::{FieldInfo, ROWS, RowInfo, WORD_BYTES};
+use crate::operand::{BinaryFn, DType, IndexType, Queue, ReduceFn, Scope, UnaryFn};
+
+/// Fields of a row in the order of their bytes, with unused bytes as `None`: (first, one past last, field).
+fn byte_order(row: &RowInfo) -> Vec<(usize, usize, Option<&'static FieldInfo>)> {
+    let mut fields: Vec<&'static FieldInfo> = row.fields.iter().collect();
+    fields.sort_by_key(|f| f.lo);
+    let mut parts = Vec::new();
+    let mut at = 1;
+    for field in fields {
+        if field.lo > at {
+            parts.push((at, field.lo, None));
+        }
+        parts.push((field.lo, field.hi, Some(field)));
+        at = field.hi;
+    }
+    if at < WORD_BYTES {
+        parts.push((at, WORD_BYTES, None));
+    }
+    parts
+}
+
+/// Members of a closed set: (encoding, name, meaning).
+type Members = Vec<(u8, &'static str, &'static str)>;
+
+/// The closed sets that appear as field types, by name.
+fn sets() -> Vec<(&'static str, Members)> {
+    macro_rules! members {
+        ($($ty:ident),*) => {
+            vec![$((<$ty as Field>::NAME, $ty::ALL.iter().map(|v| (*v as u8, v.name(), v.doc().trim())).collect())),*]
+        };
+    }
+    members!(Queue, DType, IndexType, Scope, UnaryFn, BinaryFn, ReduceFn)
+}
+
+/// Mnemonics of a row: one, or those of its family.
+fn mnemonics(row: &RowInfo) -> Vec<String> {
+    let op = row.field("op").filter(|_| row.is_family());
+    let family = op.and_then(|op| sets().into_iter().find(|(name, _)| *name == op.ty));
+    match family {
+        Some((_, members)) => members
+            .iter()
+            .map(|(_, name, _)| format!("{}{name}", row.mnemonic))
+            .collect(),
+        None => vec![row.mnemonic.to_string()],
+    }
+}
+
+const HEAD: &str = "\
+# Instruction manual
+
+Generated from the rows in `src/inst/rows.rs`; `LLMC_BLESS=1 cargo test -p llmc-isa` rewrites it.
+
+## Words
+
+An instruction has 64 bytes, little endian. Byte 0 is the opcode; bytes of no field must be 0. As text it is
+`mnemonic field=value, field=value`; fields that are left out are 0.
+
+## Operand types
+
+Registers r0 to r63 are those of the controller; they hold 64-bit integers, r0 is always 0. An operand that names a register is folded
+to a constant when the controller dispatches the instruction. A register in an address, scalar or extent takes the top six
+bits of the field; the constant takes the rest.
+
+| type | text | meaning |
+|---|---|---|
+| Reg | `r5` | a register |
+| Val | `5`, `r5`, `r5-3` | register plus signed constant |
+| SAddr | `[0x100]`, `[r3+0x100]` | byte address in SRAM, register plus constant |
+| DAddr | `{0x100}`, `{r3+0x100}` | byte address in DRAM, register plus constant of 48 bits |
+| Ext | `16`, `16?r5` | a size; with a register, `min(max(r5, 0), 16)`. An instruction with an extent of 0 does nothing |
+| VOp | `f32[r3+0x100:s0:s1]`, `bf16[0x0:4:0:bcast]` | vector operand: element type, address, byte strides of the two outer dimensions; the innermost is contiguous, or one element broadcast. Packed from bit 0: address 32, s0 32, s1 32, bcast 1, type 7 |
+| Sem | `3` | number of a semaphore |
+| f32 | `1.5`, `-inf`, `nan:0x7fc00000` | a number, as IEEE binary32 |
+| u16, u32, i64 | `16`, `0x10`, `-1` | an integer of the field's width |
+| bool | `true` | a flag |
+";
+
+/// The text of `MANUAL.md`.
+pub fn manual() -> String {
+    let mut out = HEAD.to_string();
+    for (name, members) in sets() {
+        out += &format!("\n### {name}\n\n| value | text | meaning |\n|---|---|---|\n");
+        for (value, text, doc) in members {
+            out += &format!("| {value} | `{text}` | {} |\n", doc.replace('|', "\\|"));
+        }
+    }
+    out += "\n## Instructions\n\n| opcode | mnemonic | engine | |\n|---|---|---|---|\n";
+    for row in ROWS {
+        let names: Vec<String> = mnemonics(row).iter().map(|m| format!("`{m}`")).collect();
+        let summary = row.doc.first().map_or("", |line| line.trim());
+        out += &format!(
+            "| {:#04x} | {} | {} | {summary} |\n",
+            row.opcode,
+            names.join(" "),
+            row.engine
+        );
+    }
+    for row in ROWS {
+        out += &section(row);
+    }
+    out
+}
+
+fn section(row: &RowInfo) -> String {
+    let title = if row.is_family() {
+        format!("{}*op*", row.mnemonic)
+    } else {
+        row.mnemonic.to_string()
+    };
+    let mut out = format!("\n### {title}\n\n");
+    for line in row.doc {
+        out += &format!("{}  \n", line.trim());
+    }
+    let engine = match row.engine {
+        "ctl" => "the controller itself".to_string(),
+        "queue" => "the engine named by `queue`".to_string(),
+        engine => format!("engine `{engine}`"),
+    };
+    out += &format!(
+        "\nOpcode {:#04x}, run by {engine}.\n\n| bytes | field | type | |\n|---|---|---|---|\n",
+        row.opcode
+    );
+    for (lo, hi, field) in byte_order(row) {
+        let bytes = if hi - lo == 1 {
+            lo.to_string()
+        } else {
+            format!("{lo} to {}", hi - 1)
+        };
+        out += &match field {
+            Some(f) => format!("| {bytes} | `{}` | {} | {} |\n", f.name, f.ty, f.doc.trim()),
+            None => format!("| {bytes} | | | 0 |\n"),
+        };
+    }
+    out
+}
+
+/// The text of `isa_pkg.sv`: opcodes, closed sets and one packed struct per instruction.
+pub fn sv_package() -> String {
+    let mut out = String::from(
+        "// Generated from the rows in src/inst/rows.rs; LLMC_BLESS=1 cargo test -p llmc-isa rewrites it.\n\
+         package isa_pkg;\n\n  localparam int unsigned WORD_BITS = 512;\n\n  typedef enum logic [7:0] {\n",
+    );
+    let opcodes: Vec<String> = ROWS
+        .iter()
+        .map(|r| format!("    OP_{} = 8'h{:02x}", sv_name(r), r.opcode))
+        .collect();
+    out += &format!("{}\n  }} opcode_e;\n", opcodes.join(",\n"));
+    for (name, members) in sets() {
+        let members: Vec<String> = members
+            .iter()
+            .map(|(value, text, _)| {
+                format!(
+                    "    {}_{} = 8'h{value:02x}",
+                    name.to_uppercase(),
+                    text.to_uppercase()
+                )
+            })
+            .collect();
+        out += &format!(
+            "\n  typedef enum logic [7:0] {{\n{}\n  }} {}_e;\n",
+            members.join(",\n"),
+            name.to_lowercase()
+        );
+    }
+    for row in ROWS {
+        out += &format!(
+            "\n  // {}\n  typedef struct packed {{\n",
+            mnemonics(row).join(" ")
+        );
+        // Packed structs begin with the highest bits.
+        for (lo, hi, field) in byte_order(row).into_iter().rev() {
+            let name = field.map_or(format!("zero_{lo}"), |f| f.name.to_string());
+            out += &format!("    logic [{}:0] {name};\n", (hi - lo) * 8 - 1);
+        }
+        out += &format!(
+            "    opcode_e opcode;\n  }} {}_t;\n",
+            sv_name(row).to_lowercase()
+        );
+    }
+    out + "\nendpackage\n"
+}
+
+/// `CtlLi` as `CTL_LI`.
+fn sv_name(row: &RowInfo) -> String {
+    let mut out = String::new();
+    for (i, c) in row.name.chars().enumerate() {
+        if i > 0 && c.is_ascii_uppercase() {
+            out.push('_');
+        }
+        out.push(c.to_ascii_uppercase());
+    }
+    out
+}
 
 /// Compares a generated file of this crate with what it should hold, or rewrites it if `LLMC_BLESS` is set.
 #[cfg(test)]
@@ -9,5 +205,24 @@ pub(crate) fn assert_fresh(path: &str, content: &str) {
         std::fs::write(&path, content).unwrap();
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == content, "{} is stale; LLMC_BLESS=1 cargo test -p llmc-isa rewrites it", path.display());
+    assert!(
+        found == content,
+        "{} is stale; LLMC_BLESS=1 cargo test -p llmc-isa rewrites it",
+        path.display()
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_is_fresh() {
+        assert_fresh("MANUAL.md", &manual());
+    }
+
+    #[test]
+    fn the_systemverilog_package_is_fresh() {
+        assert_fresh("isa_pkg.sv", &sv_package());
+    }
 }

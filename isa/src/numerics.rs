@@ -73,11 +73,23 @@ pub fn exp(x: f32) -> f32 {
     let x = if x < -104.0 { -104.0 } else { x };
     let shifted = fma(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = fma(n, -0.693_147_2, x);
+    let r = fma(n, -std::f32::consts::LN_2, x);
     let r = fma(n, 1.904_654_2e-9, r);
-    let q = horner(r, [1.392_617_6e-3, 8.363_173e-3, 4.166_655_6e-2, 1.666_657_8e-1, 0.5]);
+    let q = horner(
+        r,
+        [
+            1.392_617_6e-3,
+            8.363_173e-3,
+            4.166_655_6e-2,
+            1.666_657_8e-1,
+            0.5,
+        ],
+    );
     let p = fma(fma(r, q, 1.0), r, 1.0);
-    scale2(p, (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32))
+    scale2(
+        p,
+        (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32),
+    )
 }
 
 /// Natural logarithm. Error at most 0.75 ULP; -inf at 0, NaN below.
@@ -103,7 +115,7 @@ pub fn log(x: f32) -> f32 {
             -1.666_780_3e-1,
             2.000_071_6e-1,
             -2.499_999_7e-1,
-            3.333_333_1e-1,
+            3.333_333e-1,
         ],
     );
     let square = f * f;
@@ -112,7 +124,11 @@ pub fn log(x: f32) -> f32 {
     let result = fma(n, 0.693_145_75, f + low);
     let result = if x == 0.0 { f32::NEG_INFINITY } else { result };
     let result = if x < 0.0 { f32::NAN } else { result };
-    if x == f32::INFINITY || x.is_nan() { x } else { result }
+    if x == f32::INFINITY || x.is_nan() {
+        x
+    } else {
+        result
+    }
 }
 
 /// `1 / x`. Correctly rounded.
@@ -146,7 +162,16 @@ pub fn silu(x: f32) -> f32 {
 pub fn tanh(x: f32) -> f32 {
     let a = x.abs();
     let s = x * x;
-    let q = horner(s, [-6.096_714_2e-3, 2.099_717_7e-2, -5.385_090_8e-2, 1.333_277e-1, -3.333_332_8e-1]);
+    let q = horner(
+        s,
+        [
+            -6.096_714e-3,
+            2.099_717_7e-2,
+            -5.385_090_8e-2,
+            1.333_277e-1,
+            -3.333_332_8e-1,
+        ],
+    );
     let small = fma(x * s, q, x);
     let large = (1.0 - 2.0 / (1.0 + exp(2.0 * a))).copysign(x);
     if a < 0.625 { small } else { large }
@@ -167,7 +192,14 @@ pub fn erf(x: f32) -> f32 {
     let s = x * x;
     let q = horner(
         s,
-        [-5.977_571_7e-4, 4.990_903_7e-3, -2.676_534e-2, 1.128_179_06e-1, -3.761_249_2e-1, 1.283_791_5e-1],
+        [
+            -5.977_572e-4,
+            4.990_903_7e-3,
+            -2.676_534e-2,
+            1.128_179_06e-1,
+            -3.761_249_2e-1,
+            1.283_791_5e-1,
+        ],
     );
     let small = fma(x, q, x);
     let a4 = if a > 4.0 { 4.0 } else { a };
@@ -203,7 +235,7 @@ pub const SINCOS_MAX: f32 = 1_048_576.0;
 fn quadrant(x: f32) -> (f32, u32) {
     let shifted = fma(x, std::f32::consts::FRAC_2_PI, ROUND);
     let n = shifted - ROUND;
-    let r = fma(n, -1.570_796_4, x);
+    let r = fma(n, -std::f32::consts::FRAC_PI_2, x);
     let r = fma(n, 4.371_139e-8, r);
     let r = fma(n, 1.715_124_5e-15, r);
     (r, shifted.to_bits() & 3)
@@ -214,13 +246,32 @@ fn quadrant(x: f32) -> (f32, u32) {
 fn sincos(x: f32, turn: u32) -> f32 {
     let (r, q) = quadrant(x);
     let s = r * r;
-    let sine = fma(r * s, horner(s, [2.723_757_7e-6, -1.983_999e-4, 8.333_332e-3, -1.666_666_7e-1]), r);
-    let cosine_tail = horner(s, [-2.729_065_3e-7, 2.480_052e-5, -1.388_888_8e-3, 4.166_666_8e-2]);
+    let sine = fma(
+        r * s,
+        horner(
+            s,
+            [2.723_757_7e-6, -1.983_999e-4, 8.333_332e-3, -1.666_666_7e-1],
+        ),
+        r,
+    );
+    let cosine_tail = horner(
+        s,
+        [
+            -2.729_065_3e-7,
+            2.480_052e-5,
+            -1.388_888_8e-3,
+            4.166_666_8e-2,
+        ],
+    );
     let cosine = fma(s * s, cosine_tail, fma(-0.5, s, 1.0));
     let q = q.wrapping_add(turn);
     let value = if q & 1 == 0 { sine } else { cosine };
     let signed = if q & 2 == 0 { value } else { -value };
-    if x.abs() <= SINCOS_MAX { signed } else { f32::NAN }
+    if x.abs() <= SINCOS_MAX {
+        signed
+    } else {
+        f32::NAN
+    }
 }
 
 /// Sine. Absolute error at most 1e-7 up to [`SINCOS_MAX`]; NaN beyond.
@@ -286,18 +337,20 @@ pub fn binary(op: BinaryFn, a: f32, b: f32) -> f32 {
 /// Combines eight lanes: `((l0 f l4) f (l2 f l6)) f ((l1 f l5) f (l3 f l7))`.
 #[inline(always)]
 pub fn combine8(l: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
-    f(f(f(l[0], l[4]), f(l[2], l[6])), f(f(l[1], l[5]), f(l[3], l[7])))
+    f(
+        f(f(l[0], l[4]), f(l[2], l[6])),
+        f(f(l[1], l[5]), f(l[3], l[7])),
+    )
 }
 
 /// The lanes of a reduction: lane j takes the elements j, j+8, .. in ascending order.
 #[inline(always)]
 fn lanes(x: &[f32], start: f32, f: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
     let mut lanes = [start; LANES];
-    let chunks = x.chunks_exact(LANES);
-    let rest = chunks.remainder();
+    let (chunks, rest) = x.as_chunks::<LANES>();
     for chunk in chunks {
-        for (lane, v) in lanes.iter_mut().zip(chunk) {
-            *lane = f(*lane, *v);
+        for j in 0..LANES {
+            lanes[j] = f(lanes[j], chunk[j]);
         }
     }
     for (lane, v) in lanes.iter_mut().zip(rest) {
@@ -320,10 +373,16 @@ pub fn reduce8(op: ReduceFn, x: &[f32]) -> f32 {
 #[inline(always)]
 pub fn dot8(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0; LANES];
-    for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
-        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane = fma(*a, *b, *lane);
+    let length = a.len().min(b.len());
+    let (a, a_rest) = a[..length].as_chunks::<LANES>();
+    let (b, b_rest) = b[..length].as_chunks::<LANES>();
+    for (a, b) in a.iter().zip(b) {
+        for j in 0..LANES {
+            lanes[j] = fma(a[j], b[j], lanes[j]);
         }
+    }
+    for ((lane, a), b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
+        *lane = fma(*a, *b, *lane);
     }
     combine8(lanes, |a, b| a + b)
 }

@@ -61,7 +61,10 @@ pub struct Val {
 impl Val {
     /// A constant.
     pub const fn imm(off: i32) -> Val {
-        Val { base: Reg::ZERO, off }
+        Val {
+            base: Reg::ZERO,
+            off,
+        }
     }
 }
 
@@ -77,7 +80,10 @@ pub struct SAddr {
 impl SAddr {
     /// A constant address.
     pub const fn at(off: u32) -> SAddr {
-        SAddr { base: Reg::ZERO, off }
+        SAddr {
+            base: Reg::ZERO,
+            off,
+        }
     }
 }
 
@@ -93,7 +99,10 @@ pub struct DAddr {
 impl DAddr {
     /// A constant address.
     pub const fn at(off: u64) -> DAddr {
-        DAddr { base: Reg::ZERO, off }
+        DAddr {
+            base: Reg::ZERO,
+            off,
+        }
     }
 }
 
@@ -110,7 +119,10 @@ pub struct Ext {
 impl Ext {
     /// A constant size.
     pub const fn of(n: u32) -> Ext {
-        Ext { n, clamp: Reg::ZERO }
+        Ext {
+            n,
+            clamp: Reg::ZERO,
+        }
     }
 
     /// The size with these register values, between 0 and `n`.

@@ -33,8 +33,12 @@ pub struct Cost {
 /// The cost of a resolved instruction. An engine instruction with an extent of 0 costs one busy cycle.
 pub fn cost(inst: &Inst, chip: &Chip) -> Cost {
     let touched = accesses(inst);
-    let sram_bytes = touched.iter().filter(|a| a.space == Space::Sram).map(Access::total).sum();
-    let idle = Cost { busy: 1, ..Cost::default() };
+    let sram = touched.iter().filter(|a| a.space == Space::Sram);
+    let sram_bytes = sram.map(Access::total).fold(0, u64::saturating_add);
+    let idle = Cost {
+        busy: 1,
+        ..Cost::default()
+    };
     let cost = match inst {
         Inst::CtlLi(_)
         | Inst::CtlAddi(_)
@@ -49,26 +53,44 @@ pub fn cost(inst: &Inst, chip: &Chip) -> Cost {
         | Inst::CtlLaunch(_)
         | Inst::CtlCore(_)
         | Inst::CtlLoop(_)
-        | Inst::CtlHalt(_) => return Cost { busy: chip.ctl_issue_cycles(), ..Cost::default() },
+        | Inst::CtlHalt(_) => {
+            return Cost {
+                busy: chip.ctl_issue_cycles(),
+                ..Cost::default()
+            };
+        }
         Inst::SemWait(_) | Inst::SemPost(_) => return idle,
         _ if touched.is_empty() => return idle,
         Inst::DmaLoad(_) | Inst::DmaStore(_) | Inst::DmaPush(_) => transfer(&touched, chip),
         Inst::DmaGather(i) => gather(i, chip),
         Inst::MxuMm(i) => matmul(i, chip),
-        Inst::VpuUnary(i) => vector(volume([i.n0.n, i.n1.n, i.n2.n]), unary_cycles(i.op, chip), chip),
-        Inst::VpuBinary(i) => vector(volume([i.n0.n, i.n1.n, i.n2.n]), binary_cycles(i.op, chip), chip),
+        Inst::VpuUnary(i) => vector(
+            volume([i.n0.n, i.n1.n, i.n2.n]),
+            unary_cycles(i.op, chip),
+            chip,
+        ),
+        Inst::VpuBinary(i) => vector(
+            volume([i.n0.n, i.n1.n, i.n2.n]),
+            binary_cycles(i.op, chip),
+            chip,
+        ),
         Inst::VpuReduce(i) => vector(volume([i.n0.n, i.n1.n, i.n2.n]), reduce_cycles(i.op), chip),
         Inst::VpuFill(i) => vector(volume([i.n0.n, i.n1.n, i.n2.n]), 1, chip),
         Inst::AttInit(i) => att_pass(volume([i.rows.n, i.heads.into(), u32::from(i.d) + 2]), chip),
         Inst::AttStep(i) => att_step(i, chip),
         Inst::AttFin(i) => att_pass(volume([i.rows.n, i.heads.into(), i.d.into()]), chip),
     };
-    Cost { busy: cost.busy.max(1), sram_bytes, ..cost }
+    Cost {
+        busy: cost.busy.max(1),
+        sram_bytes,
+        ..cost
+    }
 }
 
 /// Product of extents; saturates.
 fn volume<const N: usize>(n: [u32; N]) -> u64 {
-    n.iter().fold(1_u64, |all, n| all.saturating_mul(u64::from(*n)))
+    n.iter()
+        .fold(1_u64, |all, n| all.saturating_mul(u64::from(*n)))
 }
 
 // --- shared resources ------------------------------------------------------------------------------------------------
@@ -87,7 +109,10 @@ pub fn dram_latency(chip: &Chip) -> u64 {
 /// Mesh hops between two cores: rows plus columns, core c being at (c mod columns, c / columns).
 pub fn hops(from: u32, to: u32, chip: &Chip) -> u64 {
     let columns = chip.cores_x();
-    let (x, y) = ((from % columns).abs_diff(to % columns), (from / columns).abs_diff(to / columns));
+    let (x, y) = (
+        (from % columns).abs_diff(to % columns),
+        (from / columns).abs_diff(to / columns),
+    );
     u64::from(x) + u64::from(y)
 }
 
@@ -98,7 +123,10 @@ pub fn noc_latency(from: u32, to: u32, chip: &Chip) -> u64 {
 
 /// Cycles until a message from core `from` has reached all cores.
 pub fn noc_broadcast_latency(from: u32, chip: &Chip) -> u64 {
-    (0..chip.cores()).map(|to| noc_latency(from, to, chip)).max().unwrap_or(0)
+    (0..chip.cores())
+        .map(|to| noc_latency(from, to, chip))
+        .max()
+        .unwrap_or(0)
 }
 
 // --- dma -------------------------------------------------------------------------------------------------------------
@@ -113,13 +141,18 @@ fn transfer(touched: &[Access], chip: &Chip) -> Cost {
     let mut cost = Cost::default();
     for access in touched {
         let run = access.packed();
-        let blocks = run.counts.iter().fold(1_u64, |all, n| all.saturating_mul(*n));
+        let blocks = run
+            .counts
+            .iter()
+            .fold(1_u64, |all, n| all.saturating_mul(*n));
         let mut rate = chip.dma_bytes_per_cycle();
         match access.space {
             Space::Sram => {}
             Space::Dram => {
                 let bursts = run.bytes.div_ceil(chip.dram_burst_bytes());
-                cost.dram_bytes = blocks.saturating_mul(bursts).saturating_mul(chip.dram_burst_bytes());
+                cost.dram_bytes = blocks
+                    .saturating_mul(bursts)
+                    .saturating_mul(chip.dram_burst_bytes());
                 cost.latency = dram_latency(chip);
             }
             Space::Remote { .. } => {
@@ -135,7 +168,11 @@ fn transfer(touched: &[Access], chip: &Chip) -> Cost {
 
 /// `dma.gather`: `setup + ceil(index bytes / rate) + count * ceil(bytes / rate)`.
 fn gather(i: &DmaGather, chip: &Chip) -> Cost {
-    let (count, bytes, rate) = (u64::from(i.count.n), u64::from(i.bytes), chip.dma_bytes_per_cycle());
+    let (count, bytes, rate) = (
+        u64::from(i.count.n),
+        u64::from(i.bytes),
+        chip.dma_bytes_per_cycle(),
+    );
     let indices = block_cycles(1, count * u64::from(i.index_type.bytes()), rate);
     let burst = chip.dram_burst_bytes();
     Cost {
@@ -159,7 +196,10 @@ pub fn mxu_ws(m: u64, n: u64, k: u64, r: u64, c: u64) -> u64 {
 }
 
 fn array(tiles0: u64, tiles1: u64, steps: u64) -> u64 {
-    tiles0.saturating_mul(tiles1).saturating_mul(steps).saturating_sub(1)
+    tiles0
+        .saturating_mul(tiles1)
+        .saturating_mul(steps)
+        .saturating_sub(1)
 }
 
 /// `startup + array cycles * (f32_cycles if B is f32)`.
@@ -175,8 +215,15 @@ fn matmul(i: &MxuMm, chip: &Chip) -> Cost {
         DType::F32 => (chip.mxu_f32_cycles(), macs, 0),
         DType::Bf16 => (1, 0, macs),
     };
-    let busy = array.saturating_mul(step).saturating_add(chip.mxu_startup_cycles());
-    Cost { busy, macs_f32, macs_bf16, ..Cost::default() }
+    let busy = array
+        .saturating_mul(step)
+        .saturating_add(chip.mxu_startup_cycles());
+    Cost {
+        busy,
+        macs_f32,
+        macs_bf16,
+        ..Cost::default()
+    }
 }
 
 // --- vpu -------------------------------------------------------------------------------------------------------------
@@ -184,8 +231,14 @@ fn matmul(i: &MxuMm, chip: &Chip) -> Cost {
 /// `startup + ceil(elements / lanes) * cycles`.
 fn vector(elements: u64, cycles: u64, chip: &Chip) -> Cost {
     let steps = elements.div_ceil(chip.vpu_lanes());
-    let busy = steps.saturating_mul(cycles).saturating_add(chip.vpu_startup_cycles());
-    Cost { busy, vpu_ops: elements, ..Cost::default() }
+    let busy = steps
+        .saturating_mul(cycles)
+        .saturating_add(chip.vpu_startup_cycles());
+    Cost {
+        busy,
+        vpu_ops: elements,
+        ..Cost::default()
+    }
 }
 
 /// Cycles per step of a function of one operand.
@@ -228,18 +281,33 @@ fn att_step(i: &AttStep, chip: &Chip) -> Cost {
     let macs = scores.saturating_mul(2 * u64::from(i.d));
     let products = macs.div_ceil(chip.att_macs_per_cycle());
     let exponentials = scores.div_ceil(chip.att_exps_per_cycle());
-    let busy = chip.att_startup_cycles().saturating_add(products).saturating_add(exponentials);
+    let busy = chip
+        .att_startup_cycles()
+        .saturating_add(products)
+        .saturating_add(exponentials);
     let (macs_f32, macs_bf16) = match i.kv_type {
         DType::F32 => (macs, 0),
         DType::Bf16 => (0, macs),
     };
-    Cost { busy, macs_f32, macs_bf16, vpu_ops: scores, ..Cost::default() }
+    Cost {
+        busy,
+        macs_f32,
+        macs_bf16,
+        vpu_ops: scores,
+        ..Cost::default()
+    }
 }
 
 /// `att.init`, `att.fin`: `startup + ceil(elements / macs_per_cycle)`.
 fn att_pass(elements: u64, chip: &Chip) -> Cost {
-    let busy = chip.att_startup_cycles().saturating_add(elements.div_ceil(chip.att_macs_per_cycle()));
-    Cost { busy, vpu_ops: elements, ..Cost::default() }
+    let busy = chip
+        .att_startup_cycles()
+        .saturating_add(elements.div_ceil(chip.att_macs_per_cycle()));
+    Cost {
+        busy,
+        vpu_ops: elements,
+        ..Cost::default()
+    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,10 @@ pub struct BytesAndMacs {
 impl Default for BytesAndMacs {
     fn default() -> BytesAndMacs {
         BytesAndMacs {
-            at: Bindings::new().with("batch", 1).with("seq", 16).with("past", 256),
+            at: Bindings::new()
+                .with("batch", 1)
+                .with("seq", 16)
+                .with("past", 256),
             per_op: 64,
             bytes: 16,
             macs: 256,
@@ -52,13 +55,25 @@ impl CostModel for BytesAndMacs {
         if matches!(op, Op::Input | Op::Const(_)) {
             return 0;
         }
-        let moved: u64 = operands.iter().map(|ty| self.bytes_of(ty)).fold(self.bytes_of(result), u64::saturating_add);
+        let moved: u64 = operands
+            .iter()
+            .map(|ty| self.bytes_of(ty))
+            .fold(self.bytes_of(result), u64::saturating_add);
         let macs = match (op, operands) {
             (Op::MatMul, [a, _]) => {
-                let depth = a.shape.last().and_then(|k| k.eval_len(&self.at).ok()).unwrap_or(1);
+                let depth = a
+                    .shape
+                    .last()
+                    .and_then(|k| k.eval_len(&self.at).ok())
+                    .unwrap_or(1);
                 self.elements(result).saturating_mul(depth as u64)
             }
-            (Op::Attention { head_dim, heads, .. }, [q, k, _]) => {
+            (
+                Op::Attention {
+                    head_dim, heads, ..
+                },
+                [q, k, _],
+            ) => {
                 let keys = self.elements(k) / (*head_dim as u64).max(1);
                 self.elements(q).saturating_mul(2).saturating_mul(keys) / (*heads as u64).max(1)
             }

@@ -28,10 +28,10 @@ pub enum Cause {
     #[error("{0}")]
     Options(String),
     /// Ops that no rule could turn into fused ones.
-    #[error("{} node(s) could not be fused into ops of the chip:{}", .0.len(), lines(.0))]
+    #[error("{} node(s) could not be fused into ops of the chip: {}", .0.len(), lines(.0))]
     NotFused(Vec<VerifyError>),
     /// Bug in llmc: a pass left a broken graph.
-    #[error("bug in llmc, the graph is broken after this pass:{}", lines(.0))]
+    #[error("bug in llmc, the graph is broken after this pass: {}", lines(.0))]
     Broken(Vec<VerifyError>),
     /// Bug in llmc: operands do not fit after a change.
     #[error("bug in llmc, {}", lines(&.0.iter().map(|(at, error)| format!("{at}: {error}")).collect::<Vec<_>>()))]
@@ -52,7 +52,11 @@ impl Cause {
 
     /// This cause in a pass on an entry.
     pub fn in_pass(self, pass: &'static str, entry: &str) -> PassError {
-        PassError { pass, entry: Some(entry.to_string()), cause: self }
+        PassError {
+            pass,
+            entry: Some(entry.to_string()),
+            cause: self,
+        }
     }
 }
 
@@ -71,7 +75,10 @@ impl From<Vec<(ValueId, TypeError)>> for Cause {
 /// One problem on this line, several on their own lines.
 fn lines<T: fmt::Display>(problems: &[T]) -> String {
     match problems {
-        [one] => format!(" {one}"),
-        many => many.iter().map(|problem| format!("\n  {problem}")).collect(),
+        [one] => one.to_string(),
+        many => many
+            .iter()
+            .map(|problem| format!("\n  {problem}"))
+            .collect(),
     }
 }

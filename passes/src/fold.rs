@@ -58,7 +58,9 @@ fn fold_graph(graph: &mut Graph, memo: &mut Memo, report: &mut FoldReport) -> Re
         }
     }
     // What was replaced is dead too; it is counted where it was replaced.
-    report.dead += graph.remove_dead().saturating_sub(report.identities + report.folded);
+    report.dead += graph
+        .remove_dead()
+        .saturating_sub(report.identities + report.folded);
     graph.remove_unused_tables();
     Ok(())
 }
@@ -85,19 +87,34 @@ fn folded(graph: &Graph, id: ValueId, memo: &mut Memo) -> Result<Option<Arc<Cons
     if !pure || symbolic {
         return Ok(None);
     }
-    let operands: Option<Vec<&Arc<Const>>> = node.operands.iter().map(|v| graph.as_const(*v)).collect();
-    let Some(operands) = operands else { return Ok(None) };
+    let operands: Option<Vec<&Arc<Const>>> =
+        node.operands.iter().map(|v| graph.as_const(*v)).collect();
+    let Some(operands) = operands else {
+        return Ok(None);
+    };
     let tensors: Option<Vec<&Tensor>> = operands.iter().map(|constant| constant.tensor()).collect();
-    let Some(tensors) = tensors else { return Ok(None) };
-    let Some(shape) = node.ty.const_shape() else { return Ok(None) };
+    let Some(tensors) = tensors else {
+        return Ok(None);
+    };
+    let Some(shape) = node.ty.const_shape() else {
+        return Ok(None);
+    };
 
-    let elements = shape.iter().fold(1u64, |product, n| product.saturating_mul(*n as u64));
+    let elements = shape
+        .iter()
+        .fold(1u64, |product, n| product.saturating_mul(*n as u64));
     let bytes = elements.saturating_mul(node.ty.dtype.bits() as u64) / 8;
-    let from: u64 = tensors.iter().map(|tensor| tensor.bytes().len() as u64).sum();
+    let from: u64 = tensors
+        .iter()
+        .map(|tensor| tensor.bytes().len() as u64)
+        .sum();
     if bytes > ALWAYS_FOLDED.max(from) {
         return Ok(None);
     }
-    let names: Vec<String> = operands.iter().map(|constant| constant.name().to_string()).collect();
+    let names: Vec<String> = operands
+        .iter()
+        .map(|constant| constant.name().to_string())
+        .collect();
     let key = (node.op.clone(), names);
     if let Some(constant) = memo.get(&key) {
         return Ok(Some(constant.clone()));
@@ -108,11 +125,15 @@ fn folded(graph: &Graph, id: ValueId, memo: &mut Memo) -> Result<Option<Arc<Cons
     Ok(Some(constant))
 }
 
-/// `transpose(lm_head.weight) {perm=[1, 0]}`.
+/// `transpose {perm=[1, 0]}(lm_head.weight)`.
 fn name_of(op: &Op, operands: &[String]) -> String {
     let name = format!("{op}({})", operands.join(", "));
     if name.len() <= LONGEST_NAME {
         return name;
     }
-    format!("{}(#{:016x})", op.name(), llmc_ir::types::digest(name.as_bytes()))
+    format!(
+        "{}(#{:016x})",
+        op.name(),
+        llmc_ir::types::digest(name.as_bytes())
+    )
 }

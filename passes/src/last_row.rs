@@ -19,7 +19,9 @@ pub fn sink_last_row(graph: &mut Graph) -> Result<usize, Cause> {
         while let Some((axis, producer)) = movable(graph, row) {
             // last_row(f(x, rest)) becomes f(last_row(x), rest); the row's node is reused for f.
             let node = graph.node(producer).clone();
-            let Some((x, rest)) = node.operands.split_first() else { break };
+            let Some((x, rest)) = node.operands.split_first() else {
+                break;
+            };
             let origin = graph.origin(row).to_vec();
             let moved = graph.add_node(Op::LastRow { axis }, &[*x], origin)?;
             let operands = [&[moved], rest].concat();
@@ -36,14 +38,20 @@ pub fn sink_last_row(graph: &mut Graph) -> Result<usize, Cause> {
 /// The axis of a `last_row` and its operand, if they can change places.
 fn movable(graph: &Graph, row: ValueId) -> Option<(usize, ValueId)> {
     let node = graph.node(row);
-    let (Op::LastRow { axis }, &[producer]) = (&node.op, &node.operands[..]) else { return None };
+    let (Op::LastRow { axis }, &[producer]) = (&node.op, &node.operands[..]) else {
+        return None;
+    };
     if graph.use_count(producer) != 1 {
         return None;
     }
     let made = graph.node(producer);
     let last = made.ty.rank().checked_sub(1)?;
     let x = graph.ty(*made.operands.first()?);
-    let rest_is_constant = made.operands.iter().skip(1).all(|v| graph.as_const(*v).is_some());
+    let rest_is_constant = made
+        .operands
+        .iter()
+        .skip(1)
+        .all(|v| graph.as_const(*v).is_some());
     let same_rows = x.rank() == made.ty.rank() && x.shape.get(*axis) == made.ty.shape.get(*axis);
     let rowwise = match &made.op {
         Op::MatMul | Op::RmsNorm { .. } | Op::LayerNorm { .. } => *axis < last,
@@ -57,6 +65,10 @@ fn movable(graph: &Graph, row: ValueId) -> Option<(usize, ValueId)> {
         _ => false,
     };
     // A matrix product with more than a matrix on the right has rows of its own.
-    let matrix = made.op != Op::MatMul || made.operands.get(1).is_some_and(|w| graph.ty(*w).rank() == 2);
+    let matrix = made.op != Op::MatMul
+        || made
+            .operands
+            .get(1)
+            .is_some_and(|w| graph.ty(*w).rank() == 2);
     (rowwise && rest_is_constant && same_rows && matrix).then_some((*axis, producer))
 }

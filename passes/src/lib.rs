@@ -58,7 +58,15 @@ pub struct PassReport {
 }
 
 /// Stages after which an observer sees the module, in order.
-pub const STAGES: [&str; 7] = ["imported", "specialised", "folded", "stateful", "fused", "quantised", "sharded"];
+pub const STAGES: [&str; 7] = [
+    "imported",
+    "specialised",
+    "folded",
+    "stateful",
+    "fused",
+    "quantised",
+    "sharded",
+];
 
 /// Runs all passes.
 ///
@@ -77,25 +85,48 @@ pub fn run_observed(
     options: &Options,
     observer: &mut dyn FnMut(&'static str, &Module) -> bool,
 ) -> Result<(Module, PassReport), PassError> {
-    let sizes = Sizes { prefill: options.prefill, max_context: options.max_context };
-    let mut pipeline = Pipeline { observer, report: PassReport::default(), since: Instant::now(), stopped: false };
+    let sizes = Sizes {
+        prefill: options.prefill,
+        max_context: options.max_context,
+    };
+    let mut pipeline = Pipeline {
+        observer,
+        report: PassReport::default(),
+        since: Instant::now(),
+        stopped: false,
+    };
     let mut module = Module::new(vec![graph.clone()]);
 
     pipeline.stage("imported", Stage::Imported, &mut module, |_, _| Ok(()))?;
-    pipeline.stage("specialised", Stage::Imported, &mut module, |module, _| {
-        *module = specialise::specialise(graph, sizes).map_err(|cause| (None, cause))?;
-        Ok(())
-    })?;
-    pipeline.stage("folded", Stage::Imported, &mut module, |module, report| {
-        report.fold = fold::fold(module).map_err(at_entry)?;
-        Ok(())
-    })?;
-    pipeline.stage("stateful", Stage::Specialised, &mut module, |module, report| {
-        each_entry(module, |graph| {
-            report.states = promote_state::promote_state(graph, sizes.max_context)?;
+    pipeline.stage(
+        "specialised",
+        Stage::Specialised,
+        &mut module,
+        |module, _| {
+            *module = specialise::specialise(graph, sizes).map_err(|cause| (None, cause))?;
             Ok(())
-        })
-    })?;
+        },
+    )?;
+    pipeline.stage(
+        "folded",
+        Stage::Specialised,
+        &mut module,
+        |module, report| {
+            report.fold = fold::fold(module).map_err(at_entry)?;
+            Ok(())
+        },
+    )?;
+    pipeline.stage(
+        "stateful",
+        Stage::Specialised,
+        &mut module,
+        |module, report| {
+            each_entry(module, |graph| {
+                report.states = promote_state::promote_state(graph, sizes.max_context)?;
+                Ok(())
+            })
+        },
+    )?;
     pipeline.stage("fused", Stage::Fused, &mut module, |module, report| {
         let rules = egraph::rules::all();
         each_entry(module, |graph| {
@@ -108,12 +139,18 @@ pub fn run_observed(
         })
     })?;
     pipeline.stage("quantised", Stage::Fused, &mut module, |module, report| {
-        report.quantised = quantise::quantise(module, options.quant).map_err(|cause| (None, cause))?;
+        report.quantised =
+            quantise::quantise(module, options.quant).map_err(|cause| (None, cause))?;
         Ok(())
     })?;
     pipeline.stage("sharded", Stage::Sharded, &mut module, |module, report| {
         let gathers = shard::shard(module, options.cores).map_err(at_entry)?;
-        report.gathers = module.entries.iter().map(|entry| entry.name.clone()).zip(gathers).collect();
+        report.gathers = module
+            .entries
+            .iter()
+            .map(|entry| entry.name.clone())
+            .zip(gathers)
+            .collect();
         Ok(())
     })?;
     Ok((module, pipeline.report))
@@ -156,12 +193,25 @@ impl Pipeline<'_> {
         if self.stopped {
             return Ok(());
         }
-        pass(module, &mut self.report).map_err(|(entry, cause)| PassError { pass: name, entry, cause })?;
+        pass(module, &mut self.report).map_err(|(entry, cause)| PassError {
+            pass: name,
+            entry,
+            cause,
+        })?;
         verify_module(module, legal).map_err(|errors| {
             // What only the stage forbids is the model's fault, the rest is ours.
-            let broken = legal == Stage::Fused && verify_module(module, Stage::Specialised).is_ok();
-            let cause = if broken && name == "fused" { Cause::NotFused(errors) } else { Cause::Broken(errors) };
-            PassError { pass: name, entry: None, cause }
+            let legal_before =
+                legal == Stage::Fused && verify_module(module, Stage::Specialised).is_ok();
+            let cause = if legal_before && name == "fused" {
+                Cause::NotFused(errors)
+            } else {
+                Cause::Broken(errors)
+            };
+            PassError {
+                pass: name,
+                entry: None,
+                cause,
+            }
         })?;
         self.report.times.push((name, self.since.elapsed()));
         self.stopped = !(self.observer)(name, module);

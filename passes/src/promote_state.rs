@@ -59,7 +59,11 @@ pub fn promote_state(graph: &mut Graph, max_context: usize) -> Result<usize, Cau
 
 fn depends_on_past(graph: &Graph, id: ValueId) -> bool {
     let past = Symbol::new(Symbol::PAST);
-    graph.ty(id).shape.iter().any(|dim| dim.symbols().contains(&past))
+    graph
+        .ty(id)
+        .shape
+        .iter()
+        .any(|dim| dim.symbols().contains(&past))
 }
 
 /// Recognises one cache, or says what is missing.
@@ -72,12 +76,18 @@ fn cache(graph: &Graph, name: &str, input: ValueId, max_context: usize) -> Resul
         return Err("a cache has the shape [batch, kv_heads, past, head_dim]".into());
     }
     let [present] = graph.users(input) else {
-        return Err(format!("a cache is used once, this one {} times", graph.users(input).len()));
+        return Err(format!(
+            "a cache is used once, this one {} times",
+            graph.users(input).len()
+        ));
     };
     let node = graph.node(*present);
     let at = || format!("{present} = {} ({})", node.op, node.origin.join(", "));
     let (Op::Concat { axis: TOKENS }, &[first, new]) = (&node.op, &node.operands[..]) else {
-        return Err(format!("it is used by {}, not appended to along axis {TOKENS}", at()));
+        return Err(format!(
+            "it is used by {}, not appended to along axis {TOKENS}",
+            at()
+        ));
     };
     if first != input {
         return Err(format!("in {} new tokens come before past ones", at()));
@@ -86,18 +96,40 @@ fn cache(graph: &Graph, name: &str, input: ValueId, max_context: usize) -> Resul
         return Err("the cache without the new tokens is an output".into());
     }
     if !graph.is_output(*present) {
-        return Err(format!("{} is not an output: new tokens would be forgotten", at()));
+        return Err(format!(
+            "{} is not an output: new tokens would be forgotten",
+            at()
+        ));
     }
-    let shape = [batch.clone(), heads.clone(), Dim::from(max_context), head_dim.clone()];
-    Ok(Cache { input: name.to_string(), state: State::new(name, ty.dtype, shape), new, present: *present })
+    let shape = [
+        batch.clone(),
+        heads.clone(),
+        Dim::from(max_context),
+        head_dim.clone(),
+    ];
+    Ok(Cache {
+        input: name.to_string(),
+        state: State::new(name, ty.dtype, shape),
+        new,
+        present: *present,
+    })
 }
 
 /// Replaces the concatenation by an append.
 fn promote(graph: &mut Graph, cache: &Cache) -> Result<(), Cause> {
     let origin = graph.origin(cache.present).to_vec();
-    let swapped = graph.add_node(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[cache.new], origin.clone())?;
+    let swapped = graph.add_node(
+        Op::Transpose {
+            perm: vec![0, 2, 1, 3],
+        },
+        &[cache.new],
+        origin.clone(),
+    )?;
     let [b, s, h, d] = &graph.ty(swapped).shape[..] else {
-        return Err(Cause::Unsupported(vec![format!("{}: the new tokens have not four axes", cache.input)]));
+        return Err(Cause::Unsupported(vec![format!(
+            "{}: the new tokens have not four axes",
+            cache.input
+        )]));
     };
     let shape = vec![b.clone(), s.clone(), h * d];
     let rows = graph.add_node(Op::Reshape { shape }, &[swapped], origin.clone())?;

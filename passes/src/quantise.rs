@@ -30,8 +30,14 @@ pub enum Quant {
 
 impl Quant {
     /// Every variant.
-    pub const ALL: [Quant; 6] =
-        [Quant::None, Quant::Bf16, Quant::W8a8, Quant::W4a8, Quant::W4a16, Quant::W2a8];
+    pub const ALL: [Quant; 6] = [
+        Quant::None,
+        Quant::Bf16,
+        Quant::W8a8,
+        Quant::W4a8,
+        Quant::W4a16,
+        Quant::W2a8,
+    ];
 
     /// The word for it.
     pub const fn name(self) -> &'static str {
@@ -56,10 +62,16 @@ impl FromStr for Quant {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Quant, String> {
-        Quant::ALL.into_iter().find(|quant| quant.name() == text).ok_or_else(|| {
-            let names: Vec<&str> = Quant::ALL.iter().map(|quant| quant.name()).collect();
-            format!("`{text}` is not a quantisation; there are {}", names.join(", "))
-        })
+        Quant::ALL
+            .into_iter()
+            .find(|quant| quant.name() == text)
+            .ok_or_else(|| {
+                let names: Vec<&str> = Quant::ALL.iter().map(|quant| quant.name()).collect();
+                format!(
+                    "`{text}` is not a quantisation; there are {}",
+                    names.join(", ")
+                )
+            })
     }
 }
 
@@ -71,7 +83,9 @@ pub fn quantise(module: &mut Module, quant: Quant) -> Result<usize, Cause> {
     match quant {
         Quant::None => Ok(0),
         Quant::Bf16 => to_bf16(module),
-        other => Err(Cause::Unsupported(vec![format!("quantisation `{other}` is not supported yet")])),
+        other => Err(Cause::Unsupported(vec![format!(
+            "quantisation `{other}` is not supported yet"
+        )])),
     }
 }
 
@@ -80,8 +94,12 @@ fn to_bf16(module: &mut Module) -> Result<usize, Cause> {
     let mut converted: BTreeMap<String, Arc<Const>> = BTreeMap::new();
     for graph in &mut module.entries {
         for id in graph.topological() {
-            let (Op::MatMul, &[_, weight]) = (graph.op(id), graph.operands(id)) else { continue };
-            let Some(constant) = graph.as_const(weight).cloned() else { continue };
+            let (Op::MatMul, &[_, weight]) = (graph.op(id), graph.operands(id)) else {
+                continue;
+            };
+            let Some(constant) = graph.as_const(weight).cloned() else {
+                continue;
+            };
             if constant.dtype() != DType::F32 {
                 continue;
             }
@@ -106,8 +124,13 @@ fn to_bf16(module: &mut Module) -> Result<usize, Cause> {
 
 /// A constant rounded to bf16, under a name of its own.
 fn narrow(constant: &Const) -> Result<Const, Cause> {
-    let failed = |why: String| Cause::Unsupported(vec![format!("weight `{}`: {why}", constant.name())]);
-    let tensor = constant.tensor().ok_or_else(|| failed("its bytes are not at hand".into()))?;
-    let tensor = tensor.cast(DType::Bf16).map_err(|error| failed(error.to_string()))?;
+    let failed =
+        |why: String| Cause::Unsupported(vec![format!("weight `{}`: {why}", constant.name())]);
+    let tensor = constant
+        .tensor()
+        .ok_or_else(|| failed("its bytes are not at hand".into()))?;
+    let tensor = tensor
+        .cast(DType::Bf16)
+        .map_err(|error| failed(error.to_string()))?;
     Ok(Const::new(format!("{}.bf16", constant.name()), tensor))
 }

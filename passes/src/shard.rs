@@ -40,7 +40,10 @@ fn shard_graph(graph: &mut Graph, cores: usize) -> Result<usize, Cause> {
         _ => {}
     }
     for state in &mut graph.tables_mut().states {
-        state.layout = Layout::Split { axis: KV_HEADS, unit: 1 };
+        state.layout = Layout::Split {
+            axis: KV_HEADS,
+            unit: 1,
+        };
     }
     let mut gathered: BTreeMap<ValueId, ValueId> = BTreeMap::new();
     for id in graph.topological() {
@@ -65,8 +68,12 @@ fn shard_graph(graph: &mut Graph, cores: usize) -> Result<usize, Cause> {
 
 /// Splits the columns of a constant right operand.
 fn split_columns(graph: &mut Graph, id: ValueId, cores: usize) -> Result<(), Cause> {
-    let &[_, weight] = graph.operands(id) else { return Ok(()) };
-    let Op::Const(constant) = *graph.op(weight) else { return Ok(()) };
+    let &[_, weight] = graph.operands(id) else {
+        return Ok(());
+    };
+    let Op::Const(constant) = *graph.op(weight) else {
+        return Ok(());
+    };
     if graph.ty(weight).rank() != 2 {
         return Ok(());
     }
@@ -87,20 +94,30 @@ fn split_columns(graph: &mut Graph, id: ValueId, cores: usize) -> Result<(), Cau
 
 /// The columns of one KV head's worth of `value`, if it feeds heads and no core is left without a KV head.
 fn head_unit(graph: &Graph, value: ValueId, cores: usize) -> Option<usize> {
-    graph.users(value).iter().find_map(|user| match graph.op(*user) {
-        Op::Append { state } => {
-            let state = graph.tables().state(*state)?;
-            let [_, kv_heads, _, head_dim] = &state.shape[..] else { return None };
-            let enough = kv_heads.as_const()? >= i64::try_from(cores).ok()?;
-            enough.then_some(usize::try_from(head_dim.as_const()?).ok()?)
-        }
-        Op::Attention { heads, kv_heads, head_dim, .. } => {
-            let is_query = graph.operands(*user).first() == Some(&value);
-            (is_query && *kv_heads >= cores).then_some(head_dim * (heads / kv_heads))
-        }
-        Op::Rope { .. } | Op::Unary(_) | Op::Binary(_) => head_unit(graph, *user, cores),
-        _ => None,
-    })
+    graph
+        .users(value)
+        .iter()
+        .find_map(|user| match graph.op(*user) {
+            Op::Append { state } => {
+                let state = graph.tables().state(*state)?;
+                let [_, kv_heads, _, head_dim] = &state.shape[..] else {
+                    return None;
+                };
+                let enough = kv_heads.as_const()? >= i64::try_from(cores).ok()?;
+                enough.then_some(usize::try_from(head_dim.as_const()?).ok()?)
+            }
+            Op::Attention {
+                heads,
+                kv_heads,
+                head_dim,
+                ..
+            } => {
+                let is_query = graph.operands(*user).first() == Some(&value);
+                (is_query && *kv_heads >= cores).then_some(head_dim * (heads / kv_heads))
+            }
+            Op::Rope { .. } | Op::Unary(_) | Op::Binary(_) => head_unit(graph, *user, cores),
+            _ => None,
+        })
 }
 
 /// True if `id` is a rotation of heads that are split otherwise than its users want them. Inference would allow
@@ -111,7 +128,8 @@ fn splits_heads_of_rope(graph: &Graph, id: ValueId, cores: usize) -> bool {
 
 /// A split value that a gather can join; constants and views of states stay where they are.
 fn needs_gather(graph: &Graph, value: ValueId) -> bool {
-    graph.ty(value).layout != Layout::Replicated && !matches!(graph.op(value), Op::Const(_) | Op::Append { .. })
+    graph.ty(value).layout != Layout::Replicated
+        && !matches!(graph.op(value), Op::Const(_) | Op::Append { .. })
 }
 
 /// The gathered form of a value, made at most once.

@@ -30,10 +30,15 @@ pub struct Sizes {
 impl Sizes {
     fn check(&self) -> Result<(), Cause> {
         if self.prefill == 0 || self.max_context == 0 {
-            return Err(Cause::Options("prefill and maximal context must be at least 1".into()));
+            return Err(Cause::Options(
+                "prefill and maximal context must be at least 1".into(),
+            ));
         }
         if self.prefill > self.max_context {
-            let Sizes { prefill, max_context } = self;
+            let Sizes {
+                prefill,
+                max_context,
+            } = self;
             return Err(Cause::Options(format!(
                 "a prefill of {prefill} tokens is more than the maximal context of {max_context}"
             )));
@@ -74,11 +79,19 @@ fn entry(graph: &Graph, name: &str, sizes: Sizes, seq: Option<i64>) -> Result<Gr
     entry.substitute(&bound)?;
     let longest = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     if seq.is_none() {
-        entry.bounds.insert(Symbol::new(Symbol::SEQ), longest(sizes.prefill));
+        entry
+            .bounds
+            .insert(Symbol::new(Symbol::SEQ), longest(sizes.prefill));
     }
-    entry.bounds.insert(Symbol::new(Symbol::PAST), longest(sizes.max_context) - 1);
+    entry
+        .bounds
+        .insert(Symbol::new(Symbol::PAST), longest(sizes.max_context) - 1);
     entry.remove_dead();
-    let inputs: Vec<String> = entry.inputs().iter().map(|(name, _)| name.clone()).collect();
+    let inputs: Vec<String> = entry
+        .inputs()
+        .iter()
+        .map(|(name, _)| name.clone())
+        .collect();
     for input in inputs {
         entry.remove_input(&input);
     }
@@ -91,11 +104,18 @@ fn logits(graph: &Graph) -> Result<Vec<String>, Cause> {
         let shape = &graph.ty(value).shape;
         shape.len() == 3 && shape[SEQ_AXIS] == Dim::seq()
     };
-    let found: Vec<String> =
-        graph.outputs.iter().filter(|(_, value)| is_logits(*value)).map(|(name, _)| name.clone()).collect();
+    let found: Vec<String> = graph
+        .outputs
+        .iter()
+        .filter(|(_, value)| is_logits(*value))
+        .map(|(name, _)| name.clone())
+        .collect();
     if found.is_empty() {
-        let have: Vec<String> =
-            graph.outputs.iter().map(|(name, value)| format!("`{name}` {}", graph.ty(*value))).collect();
+        let have: Vec<String> = graph
+            .outputs
+            .iter()
+            .map(|(name, value)| format!("`{name}` {}", graph.ty(*value)))
+            .collect();
         return Err(Cause::Unsupported(vec![format!(
             "no output has the shape [batch, seq, vocabulary]; outputs are {}",
             have.join(", ")
@@ -107,8 +127,14 @@ fn logits(graph: &Graph) -> Result<Vec<String>, Cause> {
 /// Tables of positions must reach as far as the context.
 fn check_tables(graph: &Graph, max_context: usize) -> Result<(), Cause> {
     let mut short = Vec::new();
-    for (id, node) in graph.iter().filter(|(_, node)| matches!(node.op, Op::PositionRows { .. })) {
-        let rows = node.operands.first().and_then(|table| graph.ty(*table).shape.first()?.as_const());
+    for (id, node) in graph
+        .iter()
+        .filter(|(_, node)| matches!(node.op, Op::PositionRows { .. }))
+    {
+        let rows = node
+            .operands
+            .first()
+            .and_then(|table| graph.ty(*table).shape.first()?.as_const());
         if rows.is_some_and(|rows| rows < i64::try_from(max_context).unwrap_or(i64::MAX)) {
             let rows = rows.unwrap_or_default();
             short.push(format!(
@@ -117,12 +143,20 @@ fn check_tables(graph: &Graph, max_context: usize) -> Result<(), Cause> {
             ));
         }
     }
-    if short.is_empty() { Ok(()) } else { Err(Cause::Unsupported(short)) }
+    if short.is_empty() {
+        Ok(())
+    } else {
+        Err(Cause::Unsupported(short))
+    }
 }
 
 /// Makes an output another value.
 fn set_output(graph: &mut Graph, name: &str, value: ValueId) {
-    for (_, output) in graph.outputs.iter_mut().filter(|(output, _)| output == name) {
+    for (_, output) in graph
+        .outputs
+        .iter_mut()
+        .filter(|(output, _)| output == name)
+    {
         *output = value;
     }
 }

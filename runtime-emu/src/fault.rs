@@ -1,4 +1,5 @@
-//! What stops a program: every fault says what happened, where, and to which source operation it belongs.
+//! What stops a program: every fault says what happened, where, and to which source operation it belongs. A word that is no
+//! instruction never gets this far: it is refused when the binary is read.
 //!
 //! Three categories read differently and must not be confused ([`Category`]): the program is wrong, the program asks for
 //! something this chip does not have, or the emulator itself is at fault.
@@ -157,8 +158,6 @@ pub struct Leftover {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultKind {
-    /// The word is no instruction.
-    BadEncoding(String),
     /// A run-time operand does not fit its field.
     BadOperand(String),
     /// An operand leaves its memory.
@@ -197,6 +196,15 @@ pub enum FaultKind {
         stride: bool,
         /// Element size in bytes.
         size: u64,
+    },
+    /// An operand names the same bytes over and over.
+    TooLarge {
+        /// Name of the operand.
+        operand: &'static str,
+        /// Bytes it names.
+        bytes: u64,
+        /// Most it may.
+        limit: u64,
     },
     /// Reads bytes nobody wrote.
     Uninit {
@@ -302,16 +310,39 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// The names of all kinds that a program can bring about.
+    pub const NAMES: &'static [&'static str] = &[
+        "bad-operand",
+        "out-of-bounds",
+        "straddles-weights",
+        "misaligned",
+        "too-large",
+        "uninitialised-read",
+        "race",
+        "write-to-weights",
+        "index-range",
+        "core-range",
+        "launch-register",
+        "semaphore-overflow",
+        "loop-depth",
+        "loop-body",
+        "pc-end",
+        "leftover-tokens",
+        "deadlock",
+        "runaway",
+        "no-such-semaphore",
+    ];
+
     /// Whose problem it is.
     pub fn category(&self) -> Category {
         match self {
             FaultKind::NoSuchSem { .. } => Category::Unsupported,
             FaultKind::Internal(_) => Category::Bug,
-            FaultKind::BadEncoding(_)
-            | FaultKind::BadOperand(_)
+            FaultKind::BadOperand(_)
             | FaultKind::OutOfBounds { .. }
             | FaultKind::Straddle { .. }
             | FaultKind::Misaligned { .. }
+            | FaultKind::TooLarge { .. }
             | FaultKind::Uninit { .. }
             | FaultKind::Race { .. }
             | FaultKind::WeightWrite { .. }
@@ -328,14 +359,38 @@ impl FaultKind {
         }
     }
 
+    /// The DRAM address it is about, if it is about one.
+    pub fn dram_address(&self) -> Option<u64> {
+        match self {
+            FaultKind::OutOfBounds {
+                space: Space::Dram,
+                start,
+                ..
+            }
+            | FaultKind::Straddle { start, .. }
+            | FaultKind::WeightWrite { start, .. } => Some(*start),
+            FaultKind::Uninit {
+                space: Space::Dram,
+                at,
+                ..
+            }
+            | FaultKind::Race {
+                space: Space::Dram,
+                at,
+                ..
+            } => Some(*at),
+            _ => None,
+        }
+    }
+
     /// A short name of the kind, for tests and tools.
     pub fn name(&self) -> &'static str {
         match self {
-            FaultKind::BadEncoding(_) => "bad-encoding",
             FaultKind::BadOperand(_) => "bad-operand",
             FaultKind::OutOfBounds { .. } => "out-of-bounds",
             FaultKind::Straddle { .. } => "straddles-weights",
             FaultKind::Misaligned { .. } => "misaligned",
+            FaultKind::TooLarge { .. } => "too-large",
             FaultKind::Uninit { .. } => "uninitialised-read",
             FaultKind::Race { .. } => "race",
             FaultKind::WeightWrite { .. } => "write-to-weights",
@@ -360,9 +415,16 @@ impl FaultKind {
             FaultKind::Race { .. } => {
                 "order them: a sem.post in the earlier queue and a sem.wait in the later one"
             }
-            FaultKind::Uninit { .. } => {
-                "SRAM holds nothing at the start of a launch; is a load or a wait missing?"
+            FaultKind::Uninit {
+                space: Space::Sram(_),
+                ..
+            } => "SRAM holds nothing at the start of a launch; is a load or a wait missing?",
+            FaultKind::Uninit {
+                space: Space::Dram, ..
+            } => {
+                "neither the host nor this or an earlier launch has written it; is a store or a wait missing?"
             }
+
             FaultKind::Leftover(_) => {
                 "each token posted must be taken by a sem.wait before the launch ends"
             }
@@ -381,7 +443,7 @@ fn access(writes: bool) -> &'static str {
 impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            FaultKind::BadEncoding(reason) | FaultKind::BadOperand(reason) => f.write_str(reason),
+            FaultKind::BadOperand(reason) => f.write_str(reason),
             FaultKind::OutOfBounds {
                 operand,
                 space,
@@ -413,6 +475,16 @@ impl fmt::Display for FaultKind {
                 write!(
                     f,
                     "misaligned: operand `{operand}` in {space}: {what} {value:#x} is no multiple of its element size {size}"
+                )
+            }
+            FaultKind::TooLarge {
+                operand,
+                bytes,
+                limit,
+            } => {
+                write!(
+                    f,
+                    "operand `{operand}` names {bytes} bytes, counting repetitions (at most {limit})"
                 )
             }
             FaultKind::Uninit {
@@ -542,6 +614,8 @@ pub struct Fault {
     pub entry: String,
     /// Cycle of the launch.
     pub cycle: u64,
+    /// The tensor whose DRAM is concerned, and where in it.
+    pub buffer: Option<String>,
 }
 
 impl Fault {
@@ -556,6 +630,9 @@ impl fmt::Display for Fault {
         write!(f, "{}: {}", self.category(), self.kind)?;
         if let Some(site) = &self.site {
             write!(f, "\n    at {site}")?;
+        }
+        if let Some(buffer) = &self.buffer {
+            write!(f, "\n    touching {buffer}")?;
         }
         write!(f, "\n    in entry `{}`, cycle {}", self.entry, self.cycle)?;
         let help = self.kind.help();

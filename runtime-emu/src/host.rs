@@ -401,9 +401,18 @@ impl Session {
     /// # Errors
     /// As [`Session::prefill`].
     pub fn score(&mut self, tokens: &[u32]) -> Result<Logits, RunError> {
+        let chunk = self.chunk();
+        self.score_in_chunks(tokens, chunk)
+    }
+
+    /// As [`Session::score`], with at most `chunk` tokens per launch (and at most [`Session::chunk`]).
+    ///
+    /// # Errors
+    /// As [`Session::prefill`].
+    pub fn score_in_chunks(&mut self, tokens: &[u32], chunk: usize) -> Result<Logits, RunError> {
         self.check(tokens)?;
         let mut logits = Logits::default();
-        for part in tokens.chunks(self.chunk()) {
+        for part in tokens.chunks(chunk.clamp(1, self.chunk())) {
             let (values, stats) = self.step("score", part, part.len() as u64)?;
             logits.then(values, &stats, true);
         }
@@ -422,8 +431,11 @@ impl Session {
         Ok(logits)
     }
 
-    /// Everything that can be wrong with tokens, before anything is launched.
-    fn check(&self, tokens: &[u32]) -> Result<(), RunError> {
+    /// Whether `tokens` can be appended now: there are some, all are in the vocabulary, and they fit the context.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn check(&self, tokens: &[u32]) -> Result<(), RunError> {
         let model = &self.manifest().model;
         if tokens.is_empty() {
             return Err(RunError::NoTokens);
@@ -537,7 +549,7 @@ fn valid_rows(state: &StateTensor, max_context: u64, position: u64) -> (u64, u64
 
 fn check_size(what: &'static str, tensor: &IoTensor, given: u64) -> Result<(), RunError> {
     let element = element_bytes(&tensor.dtype).unwrap_or(1);
-    if given > tensor.bytes || given % element != 0 {
+    if given > tensor.bytes || !given.is_multiple_of(element) {
         let (name, capacity) = (tensor.name.clone(), tensor.bytes);
         return Err(RunError::Size {
             what,

@@ -186,6 +186,7 @@ impl Machine {
             code: self.binary.entry_code(entry),
             code_offset: entry.code_offset as usize,
             debug: self.binary.debug(),
+            manifest: self.binary.manifest(),
             regs,
             chip: &self.chip,
             timed: self.options.mode != Mode::Function,

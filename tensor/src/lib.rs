@@ -10,7 +10,7 @@
 //! | [`element`] | Rust types that are elements |
 //! | [`tensor`] | [`Tensor`], construction, typed reads, casts |
 //! | [`mod@compare`] | comparison with a first mismatch and an error relative to the range |
-//! | [`file`] | memory maps, atomic writes |
+//! | [`mod@file`] | memory maps, atomic writes |
 //! | [`npy`], [`npz`] | NumPy files |
 //!
 //! Nothing here knows of graphs, chips or ONNX.

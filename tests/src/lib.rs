@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 /// The root of the repository.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_path_buf)
+        .unwrap_or_default()
 }
 
 /// The folder of the example model.
@@ -26,7 +29,10 @@ pub fn shared_models() -> Option<PathBuf> {
     if models.is_dir() {
         return Some(models);
     }
-    eprintln!("skipped: no folder `{}` (set LLMC_SHARED to the folder that holds `models`)", models.display());
+    eprintln!(
+        "skipped: no folder `{}` (set LLMC_SHARED to the folder that holds `models`)",
+        models.display()
+    );
     None
 }
 
@@ -46,7 +52,8 @@ pub struct GreedyCase {
 /// # Panics
 /// If the file is not what it should be: this is a test helper.
 pub fn greedy_cases() -> Vec<GreedyCase> {
-    let text = std::fs::read_to_string(root().join("tests/cases/greedy.json")).expect("greedy.json");
+    let text =
+        std::fs::read_to_string(root().join("tests/cases/greedy.json")).expect("greedy.json");
     let file: Value = serde_json::from_str(&text).expect("greedy.json is JSON");
     let cases = file["cases"].as_array().expect("cases").iter();
     cases
@@ -63,7 +70,12 @@ pub fn greedy_cases() -> Vec<GreedyCase> {
 /// # Panics
 /// If it is none: this is a test helper.
 pub fn ids(value: &Value) -> Vec<i64> {
-    value.as_array().expect("an array").iter().map(|id| id.as_i64().expect("an integer")).collect()
+    value
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|id| id.as_i64().expect("an integer"))
+        .collect()
 }
 
 /// What a run of the command line left behind.
@@ -93,5 +105,9 @@ pub fn llmc<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Ran
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let args = args.into_iter().map(|a| a.as_ref().to_os_string());
     let code = llmc::run_with(args, &mut out, &mut err);
-    Ran { code, out: String::from_utf8_lossy(&out).into_owned(), err: String::from_utf8_lossy(&err).into_owned() }
+    Ran {
+        code,
+        out: String::from_utf8_lossy(&out).into_owned(),
+        err: String::from_utf8_lossy(&err).into_owned(),
+    }
 }

@@ -43,7 +43,11 @@ fn external_tensor(tensor: &[u8], location: &str, data: &mut Vec<u8>) -> Vec<u8>
         data.resize(data.len().next_multiple_of(ALIGN), 0);
         let (offset, length) = (data.len().to_string(), field.content.len().to_string());
         data.extend_from_slice(field.content);
-        for (key, value) in [("location", location), ("offset", offset.as_str()), ("length", length.as_str())] {
+        for (key, value) in [
+            ("location", location),
+            ("offset", offset.as_str()),
+            ("length", length.as_str()),
+        ] {
             let mut entry = Vec::new();
             put_bytes(&mut entry, 1, key.as_bytes());
             put_bytes(&mut entry, 2, value.as_bytes());
@@ -82,7 +86,13 @@ fn fields(message: &[u8]) -> Vec<(Field<'_>, &[u8])> {
             other => panic!("wire type {other} at {start}"),
         };
         at = content.end;
-        found.push((Field { number: tag >> 3, content: &message[content] }, &message[start..at]));
+        found.push((
+            Field {
+                number: tag >> 3,
+                content: &message[content],
+            },
+            &message[start..at],
+        ));
     }
     found
 }

@@ -45,11 +45,24 @@ fn generate(binary: &Path, prompt: &str, args: &[&str]) -> Value {
 fn greedy_equals_onnx_runtime(chip: &str) {
     let binary = compiled(chip);
     for case in greedy_cases() {
-        let found = generate(&binary, &case.prompt, &["--max-tokens", &case.token_ids.len().to_string()]);
-        assert_eq!(ids(&found["prompt_token_ids"]), case.prompt_token_ids, "{:?}", case.prompt);
+        let found = generate(
+            &binary,
+            &case.prompt,
+            &["--max-tokens", &case.token_ids.len().to_string()],
+        );
+        assert_eq!(
+            ids(&found["prompt_token_ids"]),
+            case.prompt_token_ids,
+            "{:?}",
+            case.prompt
+        );
         let (got, expected) = (ids(&found["token_ids"]), &case.token_ids);
         let at = got.iter().zip(expected).position(|(a, b)| a != b);
-        assert_eq!(at, None, "{:?} on {chip}: first other token\n{got:?}\n{expected:?}", case.prompt);
+        assert_eq!(
+            at, None,
+            "{:?} on {chip}: first other token\n{got:?}\n{expected:?}",
+            case.prompt
+        );
         assert_eq!(got.len(), expected.len());
     }
 }
@@ -68,10 +81,25 @@ fn greedy_equals_onnx_runtime_on_edge() {
 fn text_streams_and_statistics_follow() {
     let binary = compiled("ideal");
     let object = generate(&binary, "ROMEO:", &["--max-tokens", "20"]);
-    let ran = llmc(["generate", text(&binary), "--prompt", "ROMEO:", "--max-tokens", "20"]);
+    let ran = llmc([
+        "generate",
+        text(&binary),
+        "--prompt",
+        "ROMEO:",
+        "--max-tokens",
+        "20",
+    ]);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    assert_eq!(ran.out, format!("ROMEO:{}\n", object["text"].as_str().unwrap()));
-    for part in ["tokens/s", "to the first token", "cycles/token", "emulated tokens/s"] {
+    assert_eq!(
+        ran.out,
+        format!("ROMEO:{}\n", object["text"].as_str().unwrap())
+    );
+    for part in [
+        "tokens/s",
+        "to the first token",
+        "cycles/token",
+        "emulated tokens/s",
+    ] {
         assert!(ran.err.contains(part), "no `{part}` in {}", ran.err);
     }
     let statistics = &object["statistics"];
@@ -85,7 +113,18 @@ fn text_streams_and_statistics_follow() {
 fn sampling_follows_the_seed() {
     let binary = compiled("ideal");
     let sample = |seed: &str| {
-        let args = ["--max-tokens", "30", "--temperature", "0.9", "--top-k", "50", "--top-p", "0.95", "--seed", seed];
+        let args = [
+            "--max-tokens",
+            "30",
+            "--temperature",
+            "0.9",
+            "--top-k",
+            "50",
+            "--top-p",
+            "0.95",
+            "--seed",
+            seed,
+        ];
         generate(&binary, "ROMEO:", &args)["token_ids"].clone()
     };
     assert_eq!(sample("1"), sample("1"));
@@ -94,9 +133,21 @@ fn sampling_follows_the_seed() {
 
 #[test]
 fn an_onnx_file_is_compiled_on_the_way() {
-    let args = ["--max-tokens", "12", "--chip", "edge", "--max-context", "64", "--prefill", "4"];
+    let args = [
+        "--max-tokens",
+        "12",
+        "--chip",
+        "edge",
+        "--max-context",
+        "64",
+        "--prefill",
+        "4",
+    ];
     let on_the_way = generate(&model(), "To be, or not to be", &args);
-    let case = greedy_cases().into_iter().find(|c| c.prompt == "To be, or not to be").unwrap();
+    let case = greedy_cases()
+        .into_iter()
+        .find(|c| c.prompt == "To be, or not to be")
+        .unwrap();
     assert_eq!(ids(&on_the_way["token_ids"]), case.token_ids[..12]);
     assert!(on_the_way["statistics"]["compile_s"].as_f64().unwrap() > 0.0);
 }
@@ -113,7 +164,10 @@ fn external_weights_are_the_same_weights() {
     }
     let out = folder.path().join("out.llmc");
     compile(&path, &out, &["--chip", "edge"]);
-    assert!(fs::read(&out).unwrap() == fs::read(compiled("edge")).unwrap(), "the binaries differ");
+    assert!(
+        fs::read(&out).unwrap() == fs::read(compiled("edge")).unwrap(),
+        "the binaries differ"
+    );
 }
 
 #[test]
@@ -124,7 +178,10 @@ fn compiling_is_deterministic() {
         let first = fs::read(compiled(chip)).unwrap();
         for threads in ["1", "3"] {
             compile(&model(), &again, &["--chip", chip, "--threads", threads]);
-            assert!(fs::read(&again).unwrap() == first, "{chip} with {threads} threads gives other bytes");
+            assert!(
+                fs::read(&again).unwrap() == first,
+                "{chip} with {threads} threads gives other bytes"
+            );
         }
     }
 }
@@ -134,17 +191,38 @@ fn running_does_not_depend_on_threads() {
     let folder = TempDir::new().unwrap();
     let tokens = folder.path().join("ids.npy");
     let prompt: Vec<i64> = greedy_cases()[0].token_ids[..40].to_vec();
-    llmc_tensor::npy::write(&tokens, &llmc_tensor::Tensor::from_slice([1, 40], &prompt).unwrap()).unwrap();
+    llmc_tensor::npy::write_npy(
+        &tokens,
+        &llmc_tensor::Tensor::from_slice([1, 40], &prompt).unwrap(),
+    )
+    .unwrap();
     let eval = |threads: &str| {
-        let (logits, state) = (folder.path().join("logits.npy"), folder.path().join("state.npz"));
+        let (logits, state) = (
+            folder.path().join("logits.npy"),
+            folder.path().join("state.npz"),
+        );
         let binary = compiled("edge");
         let mut args = vec!["eval", text(&binary), "--tokens", text(&tokens), "--json"];
-        args.extend(["--logits", text(&logits), "--state", text(&state), "--threads", threads]);
+        args.extend([
+            "--logits",
+            text(&logits),
+            "--state",
+            text(&state),
+            "--threads",
+            threads,
+        ]);
         let cycles = llmc(&args).json()["cycles"].clone();
-        (fs::read(&logits).unwrap(), fs::read(&state).unwrap(), cycles)
+        (
+            fs::read(&logits).unwrap(),
+            fs::read(&state).unwrap(),
+            cycles,
+        )
     };
     let first = eval("1");
-    assert!(first == eval("2"), "another number of threads gives another result");
+    assert!(
+        first == eval("2"),
+        "another number of threads gives another result"
+    );
     assert!(first == eval("1"), "a second run gives another result");
 }
 
@@ -158,9 +236,19 @@ fn assembly_is_lossless() {
             let mut all = vec!["disasm", text(&binary), "-o", text(&source)];
             all.extend(args);
             assert_eq!(llmc(&all).code, 0);
-            let ran = llmc(["asm", text(&source), "--into", text(&binary), "-o", text(&same)]);
+            let ran = llmc([
+                "asm",
+                text(&source),
+                "--into",
+                text(&binary),
+                "-o",
+                text(&same),
+            ]);
             assert_eq!(ran.code, 0, "{}", ran.err);
-            assert!(fs::read(&same).unwrap() == fs::read(&binary).unwrap(), "{chip}: asm(disasm(bin)) differs");
+            assert!(
+                fs::read(&same).unwrap() == fs::read(&binary).unwrap(),
+                "{chip}: asm(disasm(bin)) differs"
+            );
         }
     }
 }
@@ -169,20 +257,42 @@ fn assembly_is_lossless() {
 fn disassembly_names_onnx_nodes() {
     let ran = llmc(["disasm", text(&compiled("edge")), "--entry", "decode"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    assert!(ran.out.contains("mxu.mm") && ran.out.contains("node_"), "{}", &ran.out[..2000.min(ran.out.len())]);
+    assert!(
+        ran.out.contains("mxu.mm") && ran.out.contains("node_"),
+        "{}",
+        &ran.out[..2000.min(ran.out.len())]
+    );
 }
 
 #[test]
 fn inspection_tells_entries_and_memory() {
     let report = llmc(["inspect", text(&compiled("edge")), "--json"]).json();
-    let entries: Vec<_> = report["entries"].as_array().unwrap().iter().map(|e| e["name"].as_str().unwrap()).collect();
+    let entries: Vec<_> = report["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["name"].as_str().unwrap())
+        .collect();
     for entry in ["prefill", "score", "decode"] {
         assert!(entries.contains(&entry), "{entries:?}");
     }
     assert_eq!(report["model"]["vocab"], 1024);
     assert_eq!(report["model"]["max_context"], 512);
-    let sections: Vec<_> = report["sections"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
-    for section in [".text", ".weights", ".llmc.manifest", ".llmc.debug", ".llmc.chip", ".llmc.tokenizer", ".symtab"] {
+    let sections: Vec<_> = report["sections"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["name"].as_str().unwrap())
+        .collect();
+    for section in [
+        ".text",
+        ".weights",
+        ".llmc.manifest",
+        ".llmc.debug",
+        ".llmc.chip",
+        ".llmc.tokenizer",
+        ".symtab",
+    ] {
         assert!(sections.contains(&section), "{sections:?}");
     }
     assert_eq!(llmc(["inspect", text(&compiled("edge"))]).code, 0);
@@ -196,8 +306,21 @@ fn a_longer_context_costs_its_bytes() {
     let tokens = folder.path().join("ids.npy");
     let cycles = |n: usize, via: &str| {
         let ids: Vec<i64> = (0..n as i64).map(|i| i % 1000 + 2).collect();
-        llmc_tensor::npy::write(&tokens, &llmc_tensor::Tensor::from_slice([1, n], &ids).unwrap()).unwrap();
-        let found = llmc(["eval", text(&binary), "--tokens", text(&tokens), "--via", via, "--json"]).json();
+        llmc_tensor::npy::write_npy(
+            &tokens,
+            &llmc_tensor::Tensor::from_slice([1, n], &ids).unwrap(),
+        )
+        .unwrap();
+        let found = llmc([
+            "eval",
+            text(&binary),
+            "--tokens",
+            text(&tokens),
+            "--via",
+            via,
+            "--json",
+        ])
+        .json();
         found["cycles"].as_u64().unwrap()
     };
     let at_4 = cycles(5, "decode") - cycles(4, "decode");
@@ -210,14 +333,25 @@ fn a_longer_context_costs_its_bytes() {
     let extra_bytes = (4 * 2 * 2 * 32 * 4 * 396) as f64;
     let expected = extra_bytes / number("dram_bytes_per_s") * number("clock_hz");
     let extra = (at_400 - at_4) as f64;
-    eprintln!("decode: {at_4} cycles at context 4, {at_400} at 400; the extra bytes alone take {expected:.0}");
-    assert!(extra > 0.5 * expected && extra < 3.0 * expected, "{extra} cycles for {expected} cycles of bytes");
+    eprintln!(
+        "decode: {at_4} cycles at context 4, {at_400} at 400; the extra bytes alone take {expected:.0}"
+    );
+    assert!(
+        extra > 0.5 * expected && extra < 3.0 * expected,
+        "{extra} cycles for {expected} cycles of bytes"
+    );
 }
 
 #[test]
 fn every_stage_prints() {
     let help = llmc(["dump", "--help"]).out;
-    let list = help.split("[possible values: ").nth(1).unwrap().split(']').next().unwrap();
+    let list = help
+        .split("[possible values: ")
+        .nth(1)
+        .unwrap()
+        .split(']')
+        .next()
+        .unwrap();
     let stages: Vec<&str> = list.split(',').map(str::trim).collect();
     assert!(stages.len() >= 5, "{stages:?}");
     for stage in stages {
@@ -243,13 +377,24 @@ fn a_single_launch_through_run() {
     let folder = TempDir::new().unwrap();
     let (inputs, outputs) = (folder.path().join("in.npz"), folder.path().join("out.npz"));
     let case = &greedy_cases()[0];
-    let prompt = llmc_tensor::Tensor::from_slice([case.prompt_token_ids.len()], &case.prompt_token_ids).unwrap();
-    llmc_tensor::npz::write(&inputs, &[("input_ids".to_string(), prompt)]).unwrap();
+    let prompt =
+        llmc_tensor::Tensor::from_slice([case.prompt_token_ids.len()], &case.prompt_token_ids)
+            .unwrap();
+    llmc_tensor::npz::write_npz(&inputs, &[("input_ids", &prompt)]).unwrap();
     let binary = compiled("ideal");
-    let args = ["run", text(&binary), "--entry", "prefill", "--inputs", text(&inputs), "--outputs", text(&outputs)];
+    let args = [
+        "run",
+        text(&binary),
+        "--entry",
+        "prefill",
+        "--inputs",
+        text(&inputs),
+        "--outputs",
+        text(&outputs),
+    ];
     let ran = llmc(args);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    let found = llmc_tensor::npz::read(&outputs).unwrap();
+    let found = llmc_tensor::npz::read_npz(&outputs).unwrap();
     let logits = &found.iter().find(|(name, _)| name == "logits").unwrap().1;
     let best = llmc::sampler::best(&logits.to_f32_vec()).unwrap();
     assert_eq!(i64::from(best), case.token_ids[0]);

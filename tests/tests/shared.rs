@@ -23,12 +23,17 @@ struct Case {
 impl Case {
     fn new(name: &str) -> Option<Case> {
         let source = shared_models()?.join(name);
-        let expected = npz::read(source.join("expected.npz")).unwrap();
+        let expected = npz::read_npz(source.join("expected.npz")).unwrap();
         let find = |name: &str| expected.iter().find(|(n, _)| n == name).unwrap().1.clone();
         let folder = TempDir::new().unwrap();
         let tokens = folder.path().join("ids.npy");
-        npy::write(&tokens, &find("tokens")).unwrap();
-        Some(Case { model: source.join("model.onnx"), tokens, logits: find("logits"), folder })
+        npy::write_npy(&tokens, &find("tokens")).unwrap();
+        Some(Case {
+            model: source.join("model.onnx"),
+            tokens,
+            logits: find("logits"),
+            folder,
+        })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -37,7 +42,14 @@ impl Case {
 
     fn compile(&self, name: &str, args: &[&str]) -> PathBuf {
         let out = self.path(name);
-        let mut all = vec!["compile", text(&self.model), "-o", text(&out), "--max-context", "512"];
+        let mut all = vec![
+            "compile",
+            text(&self.model),
+            "-o",
+            text(&out),
+            "--max-context",
+            "512",
+        ];
         all.extend(args);
         let ran = llmc(&all);
         assert_eq!(ran.code, 0, "llmc {all:?}\n{}", ran.err);
@@ -52,10 +64,13 @@ impl Case {
         all.extend(args);
         let ran = llmc(&all);
         assert_eq!(ran.code, 0, "{what}: llmc {all:?}\n{}", ran.err);
-        let found = compare(&npy::read(&logits).unwrap(), &self.logits, TOLERANCE).unwrap();
+        let found = compare(&npy::read_npy(&logits).unwrap(), &self.logits, TOLERANCE).unwrap();
         assert!(found.is_match(), "{what}: {found:?}");
-        eprintln!("{what}: largest error {:.2e} of the range", found.relative_error());
-        npz::read(&state).unwrap().into_iter().collect()
+        eprintln!(
+            "{what}: largest error {:.2e} of the range",
+            found.relative_error()
+        );
+        npz::read_npz(&state).unwrap().into_iter().collect()
     }
 
     /// All chunk sizes and decode on one binary, whose states must be equal to `state` bit for bit.
@@ -68,7 +83,12 @@ impl Case {
         }
     }
 
-    fn same(&self, found: BTreeMap<String, Tensor>, what: &str, state: &mut Option<BTreeMap<String, Tensor>>) {
+    fn same(
+        &self,
+        found: BTreeMap<String, Tensor>,
+        what: &str,
+        state: &mut Option<BTreeMap<String, Tensor>>,
+    ) {
         assert!(!found.is_empty(), "{what}: no state");
         let Some(first) = state else {
             *state = Some(found);
@@ -77,7 +97,10 @@ impl Case {
         assert!(first.keys().eq(found.keys()), "{what}: other states");
         for (name, tensor) in &found {
             assert_eq!(tensor.shape(), first[name].shape(), "{what}: {name}");
-            assert!(tensor.bytes() == first[name].bytes(), "{what}: the bytes of {name} differ");
+            assert!(
+                tensor.bytes() == first[name].bytes(),
+                "{what}: the bytes of {name} differ"
+            );
         }
     }
 }
@@ -119,12 +142,16 @@ fn check(name: &str) {
 }
 
 fn shakespeare_text(name: &str) -> Option<PathBuf> {
-    shared_models().map(|m| m.join("shakespeare/heldout.txt")).filter(|_| name.starts_with("shakespeare/"))
+    shared_models()
+        .map(|m| m.join("shakespeare/heldout.txt"))
+        .filter(|_| name.starts_with("shakespeare/"))
 }
 
 /// The model knows its author: far better than chance on text it never saw.
 fn perplexity(case: &Case, name: &str) {
-    let Some(path) = shakespeare_text(name) else { return };
+    let Some(path) = shakespeare_text(name) else {
+        return;
+    };
     let whole = fs::read_to_string(path).unwrap();
     let part = case.path("heldout.txt");
     fs::write(&part, &whole[..2000]).unwrap();
@@ -135,8 +162,14 @@ fn perplexity(case: &Case, name: &str) {
     eprintln!("{name}: {bits:.4} bits per byte of held-out text");
     assert!((1.0..3.0).contains(&bits), "{found}");
     let per_token = found["bits_per_token"].as_f64().unwrap();
-    assert!((per_token * tokens - bits * 2000.0).abs() < 1e-6 * bits * 2000.0, "{found}");
-    assert!((found["perplexity"].as_f64().unwrap().log2() - per_token).abs() < 1e-9, "{found}");
+    assert!(
+        (per_token * tokens - bits * 2000.0).abs() < 1e-6 * bits * 2000.0,
+        "{found}"
+    );
+    assert!(
+        (found["perplexity"].as_f64().unwrap().log2() - per_token).abs() < 1e-9,
+        "{found}"
+    );
 }
 
 #[test]
@@ -162,10 +195,20 @@ fn stories260k_optimum() {
 /// All dialects of one model generate the same text.
 #[test]
 fn dialects_agree() {
-    let Some(models) = shared_models() else { return };
+    let Some(models) = shared_models() else {
+        return;
+    };
     let generate = |dialect: &str| {
         let model = models.join("shakespeare").join(dialect).join("model.onnx");
-        let args = ["generate", text(&model), "--prompt", "ROMEO:", "--max-tokens", "40", "--json"];
+        let args = [
+            "generate",
+            text(&model),
+            "--prompt",
+            "ROMEO:",
+            "--max-tokens",
+            "40",
+            "--json",
+        ];
         llmc(args).json()["token_ids"].clone()
     };
     assert_eq!(generate("dynamo18"), generate("optimum"));
@@ -174,10 +217,23 @@ fn dialects_agree() {
 /// The tokenizer that puts spaces back.
 #[test]
 fn stories_read_like_stories() {
-    let Some(models) = shared_models() else { return };
+    let Some(models) = shared_models() else {
+        return;
+    };
     let model = models.join("stories260K/optimum/model.onnx");
-    let args = ["generate", text(&model), "--prompt", "Once upon a time", "--max-tokens", "60"];
+    let args = [
+        "generate",
+        text(&model),
+        "--prompt",
+        "Once upon a time",
+        "--max-tokens",
+        "60",
+    ];
     let ran = llmc(args);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    assert!(ran.out.starts_with("Once upon a time, there was a"), "{}", ran.out);
+    assert!(
+        ran.out.starts_with("Once upon a time, there was a"),
+        "{}",
+        ran.out
+    );
 }

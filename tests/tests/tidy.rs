@@ -14,14 +14,28 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("compiler", &["ir", "isa", "passes", "tensor"]),
     ("runtime-emu", &["isa", "tensor"]),
     ("cli", &["compiler", "ir", "isa", "runtime-emu", "tensor"]),
-    ("tests", &["cli", "compiler", "ir", "isa", "passes", "runtime-emu", "tensor"]),
+    (
+        "tests",
+        &[
+            "cli",
+            "compiler",
+            "ir",
+            "isa",
+            "passes",
+            "runtime-emu",
+            "tensor",
+        ],
+    ),
 ];
 
 const LONGEST_FILE: usize = 800;
 
 /// Every file of the repository below `dir` whose name ends with one of `ends`, without build output.
 fn files(dir: &Path, ends: &[&str], found: &mut Vec<PathBuf>) {
-    let mut entries: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut entries: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
     entries.sort();
     for path in entries {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -43,7 +57,10 @@ fn all(ends: &[&str]) -> Vec<PathBuf> {
 }
 
 fn relative(path: &Path) -> String {
-    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+    path.strip_prefix(root())
+        .unwrap_or(path)
+        .display()
+        .to_string()
 }
 
 /// The names before `=` in every dependency section of a manifest (normal, dev, build, per target).
@@ -61,7 +78,12 @@ fn dependencies(manifest: &str) -> BTreeSet<String> {
                 found.insert(name.to_string());
             }
         } else if inside && let Some((name, _)) = line.split_once('=') {
-            found.insert(name.trim().trim_end_matches(".workspace").trim_matches('"').to_string());
+            found.insert(
+                name.trim()
+                    .trim_end_matches(".workspace")
+                    .trim_matches('"')
+                    .to_string(),
+            );
         }
     }
     found
@@ -73,14 +95,22 @@ fn crates_know_only_what_the_arrows_allow() {
     let mut folders = BTreeMap::new();
     for (folder, _) in ARROWS {
         let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
-        let name = manifest.lines().find_map(|line| line.strip_prefix("name = ")).unwrap();
+        let name = manifest
+            .lines()
+            .find_map(|line| line.strip_prefix("name = "))
+            .unwrap();
         folders.insert(name.trim_matches('"').to_string(), *folder);
     }
     for (folder, allowed) in ARROWS {
         let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
         for name in dependencies(&manifest) {
-            let Some(known) = folders.get(&name) else { continue };
-            assert!(allowed.contains(known), "{folder} must not depend on {known}: see the arrows in ARCHITECTURE.md");
+            let Some(known) = folders.get(&name) else {
+                continue;
+            };
+            assert!(
+                allowed.contains(known),
+                "{folder} must not depend on {known}: see the arrows in ARCHITECTURE.md"
+            );
         }
     }
 }
@@ -88,7 +118,10 @@ fn crates_know_only_what_the_arrows_allow() {
 #[test]
 fn every_crate_of_the_workspace_has_its_arrows() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
-    let members = manifest.lines().find_map(|line| line.strip_prefix("members = ")).unwrap();
+    let members = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("members = "))
+        .unwrap();
     let members: BTreeSet<&str> = members.split('"').skip(1).step_by(2).collect();
     assert_eq!(members, ARROWS.iter().map(|(folder, _)| *folder).collect());
 }
@@ -101,19 +134,33 @@ fn no_file_is_too_long() {
             continue;
         }
         let lines = fs::read_to_string(&path).unwrap().lines().count();
-        assert!(lines <= LONGEST_FILE, "{} has {lines} lines, more than {LONGEST_FILE}: split it", relative(&path));
+        assert!(
+            lines <= LONGEST_FILE,
+            "{} has {lines} lines, more than {LONGEST_FILE}: split it",
+            relative(&path)
+        );
     }
 }
 
 #[test]
 fn nothing_is_left_undone() {
     // Written in two parts so that this file does not find itself.
-    let words = [concat!("to", "do!("), concat!("unimpl", "emented!("), concat!("db", "g!("), concat!("XX", "X")];
+    let words = [
+        concat!("to", "do!("),
+        concat!("unimpl", "emented!("),
+        concat!("db", "g!("),
+        concat!("XX", "X"),
+    ];
     for path in all(&[".rs"]) {
         let text = fs::read_to_string(&path).unwrap();
         for (number, line) in text.lines().enumerate() {
             for word in words {
-                assert!(!line.contains(word), "{}:{}: {word}", relative(&path), number + 1);
+                assert!(
+                    !line.contains(word),
+                    "{}:{}: {word}",
+                    relative(&path),
+                    number + 1
+                );
             }
         }
     }
@@ -123,7 +170,11 @@ fn nothing_is_left_undone() {
 fn every_source_file_says_what_it_is_for() {
     for path in all(&[".rs"]) {
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with("//!"), "{} does not begin with a `//!` line", relative(&path));
+        assert!(
+            text.starts_with("//!"),
+            "{} does not begin with a `//!` line",
+            relative(&path)
+        );
     }
 }
 
@@ -135,19 +186,37 @@ fn documents_point_at_things_that_exist() {
         }
         let text = fs::read_to_string(&path).unwrap();
         let folder = path.parent().unwrap();
-        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        for target in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
             let target = target.split('#').next().unwrap_or_default();
             if target.is_empty() || target.contains("://") {
                 continue;
             }
-            assert!(folder.join(target).exists(), "{} links to `{target}`, which is not there", relative(&path));
+            assert!(
+                folder.join(target).exists(),
+                "{} links to `{target}`, which is not there",
+                relative(&path)
+            );
         }
         // Paths in code spans, as ARCHITECTURE.md uses them: `isa/src/inst/rows.rs`.
         for span in text.split('`').skip(1).step_by(2) {
-            let is_path = span.contains('/') && [".rs", ".py", ".toml", ".md"].iter().any(|end| span.ends_with(end));
-            if is_path && !span.contains(char::is_whitespace) && !span.contains(['<', '*', '{', '$']) {
+            let is_path = span.contains('/')
+                && [".rs", ".py", ".toml", ".md"]
+                    .iter()
+                    .any(|end| span.ends_with(end));
+            if is_path
+                && !span.contains(char::is_whitespace)
+                && !span.contains(['<', '*', '{', '$'])
+            {
                 let here = root().join(span).exists() || folder.join(span).exists();
-                assert!(here, "{} names `{span}`, which is not there", relative(&path));
+                assert!(
+                    here,
+                    "{} names `{span}`, which is not there",
+                    relative(&path)
+                );
             }
         }
     }

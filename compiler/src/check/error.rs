@@ -126,7 +126,7 @@ pub enum CheckError {
         second: &'static str,
     },
     /// Tokens of several posters that may arrive in different orders.
-    #[error("core {core}: semaphore {sem} has several posters and {problem}, {launch}")]
+    #[error("core {core}, semaphore {sem}: {problem}, {launch}")]
     Mixed {
         /// The core that waits.
         core: u32,

@@ -12,8 +12,8 @@
 //! 4. Every byte of SRAM that is read was written during the launch, and written last as part of the same buffer or ring:
 //!    nothing that is still needed is overwritten, whatever live ranges the allocator believed in.
 //! 5. Every access stays inside the buffer or page it names, loops keep to their bounds, and weights and inputs are not written.
-//! 6. Where several cores post to one semaphore, a wait takes one token of each, and nobody posts again before it is known that
-//!    the earlier token was taken: so the order of arrival does not matter.
+//! 6. It does not matter in which order posts of several engines or cores arrive at a semaphore: they know of each other, or
+//!    one wait takes the tokens of all of them.
 //!
 //! Loops with many turns are cut to the first turns and the last one when a full replay would take too many steps
 //! ([`STEP_BUDGET`]), but never below one turn more than any ring has pages. That is enough: every turn posts and takes the same

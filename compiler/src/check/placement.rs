@@ -2,7 +2,7 @@
 
 use super::error::{CheckError, CheckErrors};
 use super::{ERRORS_SHOWN, OpRef};
-use crate::tile::{Mode, Op, Place, Program, Space, Stmt};
+use crate::tile::{Mode, Op, Place, Program, Reach, Space, Stmt};
 
 /// Start of every buffer and ring is a multiple of this.
 const ALIGN: u64 = 64;
@@ -12,7 +12,7 @@ const ALIGN: u64 = 64;
 /// 2. rings overlap neither each other nor any buffer that is used, and their semaphores differ;
 /// 3. DRAM buffers overlap only if they are the same weight, state or io tensor, or both are read-only weights;
 /// 4. of two SRAM buffers that overlap, none is written between a write of the other and a read of it, where every loop is
-///    followed for two turns.
+///    followed for two turns. What is pushed to all cores counts as written before the pushing op reads.
 ///
 /// `sram` is the scratchpad of a core and `dram` the memory of the chip, in bytes.
 ///
@@ -173,7 +173,10 @@ impl Check<'_> {
         let mut overwritten: Vec<Overwritten> = vec![None; count];
         let mut problems = Vec::new();
         each_op(&program.body, 2, &mut |op| {
-            for region in op.accesses().regions {
+            // Other cores' pushes may arrive before this core's read: they come first.
+            let mut regions = op.accesses().regions;
+            regions.sort_by_key(|r| r.reach != Reach::AllCores);
+            for region in regions {
                 let Place::Buffer(id) = region.view.place else { continue };
                 let i = id.index();
                 if region.mode == Mode::Read {

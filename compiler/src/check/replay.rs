@@ -5,7 +5,7 @@ use super::error::{Bytes, CheckError, OpRef};
 use super::shadow::{Conflict, Finding, Moment, Shadow};
 use crate::tile::{Expr, Extent, Scope, VarId};
 use llmc_isa::Queue;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 const ENGINES: u32 = Queue::ALL.len() as u32;
@@ -25,27 +25,25 @@ pub struct Sample<'a> {
     pub watched: &'a [u32],
 }
 
+/// The tokens of one post.
 struct Token {
     n: u32,
-    /// Posting thread.
-    from: u32,
+    group: u64,
     clocks: Rc<[u32]>,
 }
 
+/// Posts come in groups: each post of a group knows of all posts of the group before, but those of one group may arrive in any
+/// order. So a wait that takes from a group of several posts has to take all of it.
 #[derive(Default)]
 struct Semaphore {
     value: u64,
     tokens: VecDeque<Token>,
-    /// Per posting thread whose tokens have been taken: the moment of that wait.
-    taken: BTreeMap<u32, Moment>,
-}
-
-/// Who posts and who waits, per semaphore number.
-#[derive(Default)]
-struct SemUse {
-    waiter: Option<Queue>,
-    posters: BTreeSet<Queue>,
-    from_all: bool,
+    /// Number of the latest group.
+    group: u64,
+    /// The posts of the latest group and of the one before: thread and clock.
+    posts: [Vec<(u32, u32)>; 2],
+    /// Whether tokens of the latest group have been taken.
+    opened: bool,
 }
 
 struct Turn {
@@ -102,7 +100,6 @@ struct Replay<'a> {
     clocks: Vec<Rc<[u32]>>,
     sram: Vec<Shadow>,
     dram: Shadow,
-    uses: BTreeMap<u8, SemUse>,
     errors: Vec<CheckError>,
     limit: usize,
     done: Replayed,
@@ -129,36 +126,12 @@ pub fn replay(code: &Code<'_>, sample: &Sample<'_>, limit: usize) -> (Replayed, 
         clocks: (0..threads).map(own).collect(),
         sram: vec![Shadow::default(); sample.watched.len()],
         dram: Shadow::default(),
-        uses: semaphore_uses(code),
         errors: Vec::new(),
         limit,
         done: Replayed::default(),
     };
     replay.run();
     (replay.done, replay.errors)
-}
-
-fn semaphore_uses(code: &Code<'_>) -> BTreeMap<u8, SemUse> {
-    let mut uses: BTreeMap<u8, SemUse> = BTreeMap::new();
-    for step in &code.steps {
-        match step {
-            Step::Wait { queue, sem, .. } => uses.entry(*sem).or_default().waiter = Some(*queue),
-            Step::Post { queue, sem, all_cores, .. } => {
-                let used = uses.entry(*sem).or_default();
-                used.posters.insert(*queue);
-                used.from_all |= *all_cores && code.program.cores > 1;
-            }
-            _ => {}
-        }
-    }
-    uses
-}
-
-impl SemUse {
-    /// Threads that post it on one core.
-    fn posters(&self, cores: u32) -> usize {
-        self.posters.len() * if self.from_all { cores as usize } else { 1 }
-    }
 }
 
 impl Replay<'_> {
@@ -406,53 +379,58 @@ impl Replay<'_> {
     }
 
     fn wait(&mut self, core: usize, queue: Queue, sem: u8, n: u32) -> bool {
-        let posters = self.uses.get(&sem).map_or(0, |u| u.posters(self.code.program.cores));
-        let thread = core as u32 * ENGINES + queue as u32;
         let semaphore = self.cores[core].sems.entry(sem).or_default();
         if semaphore.value < u64::from(n) {
             return false;
         }
         semaphore.value -= u64::from(n);
-        let own = &mut self.clocks[thread as usize];
+        let own = &mut self.clocks[(core as u32 * ENGINES + queue as u32) as usize];
         let mut known: Vec<u32> = own.to_vec();
-        let now = Moment { thread, clock: known[thread as usize], op: u32::MAX };
-        let (mut left, mut from) = (n, BTreeSet::new());
+        let (mut left, mut group) = (n, 0);
         while left > 0 {
             let Some(token) = semaphore.tokens.front_mut() else { break };
             let take = token.n.min(left);
-            (token.n, left) = (token.n - take, left - take);
+            (token.n, left, group) = (token.n - take, left - take, token.group);
             known.iter_mut().zip(token.clocks.iter()).for_each(|(k, t)| *k = (*k).max(*t));
-            from.insert(token.from);
-            semaphore.taken.insert(token.from, now);
             if token.n == 0 {
                 semaphore.tokens.pop_front();
             }
         }
         *own = known.into();
-        if posters > 1 && from.len() != posters {
-            let problem = format!("a wait for {n} tokens gets those of {} of {posters} posters", from.len());
-            self.mixed(core as u32, sem, problem);
+        let latest = group == semaphore.group;
+        semaphore.opened |= latest;
+        let posts = semaphore.posts[usize::from(!latest)].len();
+        let rest = semaphore.tokens.front().is_some_and(|t| t.group == group);
+        if rest && posts > 1 {
+            self.mixed(core as u32, sem, format!("a wait takes {n} tokens, part of what {posts} posts in no order bring"));
         }
         true
     }
 
     fn post(&mut self, core: usize, queue: Queue, sem: u8, n: u32, all_cores: bool) {
-        let posters = self.uses.get(&sem).map_or(0, |u| u.posters(self.code.program.cores));
         let thread = core as u32 * ENGINES + queue as u32;
         let clocks = Rc::clone(&self.clocks[thread as usize]);
+        let knows = |posts: &[(u32, u32)]| posts.iter().all(|&(t, clock)| clocks[t as usize] >= clock);
         let targets = if all_cores { 0..self.cores.len() } else { core..core + 1 };
         for target in targets {
             let semaphore = self.cores[target].sems.entry(sem).or_default();
-            let pending = posters > 1 && semaphore.tokens.iter().any(|t| t.from == thread);
-            let known = semaphore.taken.get(&thread).is_none_or(|m| clocks[m.thread as usize] >= m.clock);
-            semaphore.tokens.push_back(Token { n, from: thread, clocks: Rc::clone(&clocks) });
+            let after = knows(&semaphore.posts[0]);
+            let ordered = after || (!semaphore.opened && knows(&semaphore.posts[1]));
+            if after {
+                semaphore.group += 1;
+                semaphore.opened = false;
+                let group = std::mem::take(&mut semaphore.posts[0]);
+                semaphore.posts[1] = group;
+            }
+            semaphore.posts[0].push((thread, clocks[thread as usize]));
+            semaphore.tokens.push_back(Token { n, group: semaphore.group, clocks: Rc::clone(&clocks) });
             semaphore.value += u64::from(n);
             if semaphore.value > SEM_MAX {
                 let problem = format!("semaphore {sem} of core {target} exceeds {SEM_MAX}");
                 self.errors.push(CheckError::Bound { problem, launch: self.sample.text.clone() });
             }
-            if posters > 1 && (pending || !known) {
-                let problem = format!("{} of core {core} posts before its earlier token is known to be taken", queue.name());
+            if !ordered {
+                let problem = format!("{} of core {core} posts, knowing nothing of earlier posts that may be taken already", queue.name());
                 self.mixed(target as u32, sem, problem);
             }
         }
@@ -507,16 +485,15 @@ struct Runs {
 impl Runs {
     /// Joins contiguous inner dimensions.
     fn join(&mut self) {
-        while let [outer, middle, (stride, n)] = self.dims {
-            if n == 1 || stride == 0 || stride == self.bytes {
-                self.bytes *= if stride == self.bytes { n.max(1) } else { 1 };
-                self.dims = [(0, 1), outer, middle];
-                if self.dims.iter().all(|(_, n)| *n == 1) {
-                    return;
-                }
-            } else {
+        for _ in 0..self.dims.len() {
+            let [outer, middle, (stride, n)] = self.dims;
+            if n != 1 && stride != 0 && stride != self.bytes {
                 return;
             }
+            if stride == self.bytes {
+                self.bytes *= n;
+            }
+            self.dims = [(0, 1), outer, middle];
         }
     }
 

@@ -15,13 +15,13 @@ fn sample_program(cores: u32) -> Program {
     let mut b = Build::new(cores);
     let lanes = 16 * cores;
     let (w, past) = (b.weights("w", 4 * 1024), b.state("kv", u64::from(cores) * 64));
-    let (input, output) = (b.input("x", 64), b.output("y", u64::from(cores) * 64));
+    let output = b.output("y", u64::from(cores) * 64);
     let (x, part, all) = (b.sram("x_tile", 64), b.sram("part", 192), b.sram("all", u64::from(lanes) * 4));
     let (sum, row) = (b.sram("sum", 64), b.sram("row", 64));
     let (pages, rows) = (b.ring("pages", Mxu, 1024), b.ring("rows", Vpu, 64));
     let mine = |buffer| at(buffer, Expr::Core * 64);
-    b.op(load(at(x, 0), at(input, 0), 64));
-    b.loop_to("i", Expr::Launch(0).ceil_div(4), 2, |b, _| {
+    b.op(fill(x, 16));
+    b.loop_to("i", Expr::Launch(0).ceil_div(2), 4, |b, _| {
         b.loop_to("j", Expr::from(3), 3, |b, j| {
             let fill = load(page(pages, 0), at(w, Expr::from(j) * 1024), 1024);
             b.stream(pages, vec![fill], vec![matmul(at(part, Expr::from(j) * 64), at(x, 0), page(pages, 0), 16)]);
@@ -30,8 +30,12 @@ fn sample_program(cores: u32) -> Program {
         b.op(all_gather(all, sum, 64));
         b.op(add(row, all, part, 16));
         b.op(store(mine(past), at(row, 0), 64));
-        b.stream(rows, vec![load(page(rows, 0), mine(past), 64)], vec![copy_view(at(x, 0), page(rows, 0), 16)]);
-        b.op(store(mine(output), at(x, 0), 64));
+        b.looped("k", 3, |b| {
+            b.stream(rows, vec![load(page(rows, 0), at(w, 0), 64)], vec![copy_view(at(row, 0), page(rows, 0), 16)]);
+        });
+        b.op(load(at(x, 0), mine(past), 64));
+        b.op(add(sum, row, x, 16));
+        b.op(store(mine(output), at(sum, 0), 64));
     });
     b.placed()
 }
@@ -131,16 +135,25 @@ fn objects_to_every_dropped_wait_and_post() {
     }
 }
 
+/// Semaphores of the sample program that the others imply, each by way of rings in inner loops, which `sync` does not look into:
+/// `x_tile` from the fill before the loop to `dma0` and to `mxu`, each because of the other; `kv` from `dma1` to `dma0`, because
+/// three turns of `k` need a page back that `vpu` frees after the store; and `vpu` to `mxu` of the next turn.
+const IMPLIED: [u8; 4] = [4, 5, 7, 11];
+
 #[test]
 fn objects_to_every_dropped_semaphore() {
     // Waits and posts together, so that nothing is left over or missing: only the race remains.
     let (program, stats) = synchronise(&sample_program(2), 64).unwrap();
+    let mut redundant = Vec::new();
     for sem in (0..stats.semaphores).map(|s| SemId(s as u8)) {
         let mut mutant = program.clone();
         without_semaphore(&mut mutant.body, sem);
-        let errors = checked(&mutant).err().unwrap_or_else(|| panic!("semaphore {} is redundant\n{program}", sem.0));
-        assert!(errors.errors.iter().any(|e| matches!(e, CheckError::Race { .. } | CheckError::Mixed { .. })), "{errors}");
+        match checked(&mutant) {
+            Err(e) => assert!(e.errors.iter().any(|e| matches!(e, CheckError::Race { .. } | CheckError::Mixed { .. })), "{e}"),
+            Ok(()) => redundant.push(sem.0),
+        }
     }
+    assert_eq!(redundant, IMPLIED, "{program}");
 }
 
 #[test]
@@ -152,7 +165,7 @@ fn objects_to_every_op_moved_before_its_wait() {
             _ => None,
         };
         match stmts[i] {
-            Stmt::Wait { queue: q, .. } if queue(stmts.get(i + 1)) == Some(q) => {
+            Stmt::Wait { queue: q, sem, .. } if queue(stmts.get(i + 1)) == Some(q) && !IMPLIED.contains(&sem.0) => {
                 stmts.swap(i, i + 1);
                 true
             }
@@ -168,20 +181,16 @@ fn objects_to_every_op_moved_before_its_wait() {
 #[test]
 fn objects_to_every_address_moved_onto_another() {
     let program = synchronised(2);
-    // All buffers but `row` and `sum` are alive together with every other one.
-    for i in 0..program.buffers.len() {
-        for j in 0..program.buffers.len() {
-            let (a, b) = (&program.buffers[i], &program.buffers[j]);
-            let sram = (a.space == Space::Sram) && (b.space == Space::Sram);
-            let kept = ["row", "sum"];
-            if i == j || !sram || (kept.contains(&a.name.as_str()) && kept.contains(&b.name.as_str())) {
-                continue;
-            }
+    for (a, b) in [("part", "x_tile"), ("part", "sum"), ("part", "all"), ("all", "sum"), ("x_tile", "row")] {
+        for (a, b) in [(a, b), (b, a)] {
             let mut mutant = program.clone();
-            mutant.buffers[i].addr = program.buffers[j].addr;
-            assert!(alloc_check(&mutant, SRAM, DRAM).is_err(), "alloc_check: {} onto {}", a.name, b.name);
-            assert!(schedule_check(&mutant).is_err(), "schedule_check: {} onto {}", a.name, b.name);
+            let index = |name| program.buffers.iter().position(|b| b.name == name).unwrap();
+            mutant.buffers[index(a)].addr = program.buffers[index(b)].addr;
+            assert!(alloc_check(&mutant, SRAM, DRAM).is_err(), "alloc_check: {a} onto {b}");
+            assert!(schedule_check(&mutant).is_err(), "schedule_check: {a} onto {b}");
         }
+    }
+    for i in 0..program.buffers.len() {
         for (addr, sram) in [(program.buffers[i].addr.map(|x| x + 8), SRAM), (Some(SRAM - 32), SRAM), (None, SRAM)] {
             let mut mutant = program.clone();
             mutant.buffers[i].addr = addr;
@@ -226,8 +235,6 @@ fn reads_of_unwritten_sram_and_out_of_bounds() {
 
 #[test]
 fn cut_loops_find_the_same() {
-    let program = synchronised(3);
-    assert!(schedule_check_within(&program, 1).unwrap().samples.iter().all(|(_, done)| !done.cut), "no loop of more than 3 turns");
     let mut b = Build::new(2);
     let (w, ring) = (b.weights("w", 64 * 1024), b.ring("pages", Mxu, 1024));
     let (x, y, z) = (b.sram("x", 64), b.sram("y", 64 * 64), b.sram("z", 64 * 64));

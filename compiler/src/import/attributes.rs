@@ -13,7 +13,9 @@ pub struct Attributes<'a> {
 impl<'a> Attributes<'a> {
     /// Attributes of a node.
     pub fn of(node: &'a Node) -> Self {
-        Attributes { list: &node.attributes }
+        Attributes {
+            list: &node.attributes,
+        }
     }
 
     /// Names, in file order.
@@ -28,16 +30,22 @@ impl<'a> Attributes<'a> {
 
     /// The attribute, checked to have the type that the caller asks for.
     fn get(self, name: &str, wanted: i32) -> Result<Option<&'a AttributeProto>, OpError> {
-        let Some(attribute) = self.list.iter().find(|a| a.name == name) else { return Ok(None) };
+        let Some(attribute) = self.list.iter().find(|a| a.name == name) else {
+            return Ok(None);
+        };
         if !attribute.ref_attr_name.is_empty() {
-            return Err(OpError::input(format!("attribute `{name}` refers to a function's attribute outside a function")));
+            return Err(OpError::input(format!(
+                "attribute `{name}` refers to a function's attribute outside a function"
+            )));
         }
         match attribute.r#type {
             attribute_type::UNDEFINED => Ok(Some(attribute)),
             found if found == wanted => Ok(Some(attribute)),
             found => {
                 let (wanted, found) = (type_name(wanted), type_name(found));
-                Err(OpError::input(format!("attribute `{name}` must be of type {wanted}, found {found}")))
+                Err(OpError::input(format!(
+                    "attribute `{name}` must be of type {wanted}, found {found}"
+                )))
             }
         }
     }
@@ -71,7 +79,8 @@ impl<'a> Attributes<'a> {
     /// # Errors
     /// If it is missing or has another type.
     pub fn int_required(self, name: &str) -> Result<i64, OpError> {
-        self.int(name)?.ok_or_else(|| OpError::input(format!("attribute `{name}` is missing")))
+        self.int(name)?
+            .ok_or_else(|| OpError::input(format!("attribute `{name}` is missing")))
     }
 
     /// A float attribute with its default.
@@ -79,7 +88,9 @@ impl<'a> Attributes<'a> {
     /// # Errors
     /// If it has another type.
     pub fn float_or(self, name: &str, default: f32) -> Result<f32, OpError> {
-        Ok(self.get(name, attribute_type::FLOAT)?.map_or(default, |a| a.f))
+        Ok(self
+            .get(name, attribute_type::FLOAT)?
+            .map_or(default, |a| a.f))
     }
 
     /// A list of integers.
@@ -87,7 +98,9 @@ impl<'a> Attributes<'a> {
     /// # Errors
     /// If it has another type.
     pub fn ints(self, name: &str) -> Result<Option<&'a [i64]>, OpError> {
-        Ok(self.get(name, attribute_type::INTS)?.map(|a| a.ints.as_slice()))
+        Ok(self
+            .get(name, attribute_type::INTS)?
+            .map(|a| a.ints.as_slice()))
     }
 
     /// A list of floats.
@@ -95,7 +108,9 @@ impl<'a> Attributes<'a> {
     /// # Errors
     /// If it has another type.
     pub fn floats(self, name: &str) -> Result<Option<&'a [f32]>, OpError> {
-        Ok(self.get(name, attribute_type::FLOATS)?.map(|a| a.floats.as_slice()))
+        Ok(self
+            .get(name, attribute_type::FLOATS)?
+            .map(|a| a.floats.as_slice()))
     }
 
     /// A float attribute without default.
@@ -113,7 +128,8 @@ impl<'a> Attributes<'a> {
     pub fn text_or(self, name: &str, default: &'a str) -> Result<&'a str, OpError> {
         match self.get(name, attribute_type::STRING)? {
             None => Ok(default),
-            Some(a) => std::str::from_utf8(&a.s).map_err(|_| OpError::input(format!("attribute `{name}` is not UTF-8"))),
+            Some(a) => std::str::from_utf8(&a.s)
+                .map_err(|_| OpError::input(format!("attribute `{name}` is not UTF-8"))),
         }
     }
 
@@ -122,7 +138,9 @@ impl<'a> Attributes<'a> {
     /// # Errors
     /// If it has another type.
     pub fn tensor(self, name: &str) -> Result<Option<&'a TensorProto>, OpError> {
-        Ok(self.get(name, attribute_type::TENSOR)?.and_then(|a| a.t.as_ref()))
+        Ok(self
+            .get(name, attribute_type::TENSOR)?
+            .and_then(|a| a.t.as_ref()))
     }
 }
 

@@ -45,7 +45,8 @@ impl<'a> Call<'a> {
     /// # Errors
     /// If it is absent.
     pub fn input(&self, i: usize) -> Result<&Val, OpError> {
-        self.optional(i).ok_or_else(|| OpError::input(format!("operand {i} is missing")))
+        self.optional(i)
+            .ok_or_else(|| OpError::input(format!("operand {i} is missing")))
     }
 
     /// All operands of a variadic operator.

@@ -65,7 +65,9 @@ pub enum ImportError {
         source: std::io::Error,
     },
     /// The bytes are not an ONNX protobuf (truncated, or another kind of file).
-    #[error("{path} ({bytes} bytes) is not a complete ONNX file: {detail}; export or copy it again")]
+    #[error(
+        "{path} ({bytes} bytes) is not a complete ONNX file: {detail}; export or copy it again"
+    )]
     Decode {
         /// The file.
         path: PathBuf,
@@ -83,7 +85,9 @@ pub enum ImportError {
         detail: String,
     },
     /// A tensor's values are in a file that is not there.
-    #[error("the values of tensor `{tensor}` are in the file `{location}`, which is not at {expected}; keep it in the folder of the .onnx file")]
+    #[error(
+        "the values of tensor `{tensor}` are in the file `{location}`, which is not at {expected}; keep it in the folder of the .onnx file"
+    )]
     ExternalMissing {
         /// Name of the tensor.
         tensor: String,
@@ -174,16 +178,28 @@ pub struct OpError {
 impl OpError {
     /// The node contradicts the ONNX specification.
     pub fn input(reason: impl Into<String>) -> Self {
-        OpError { category: Category::Input, reason: reason.into(), remedy: String::new() }
+        OpError {
+            category: Category::Input,
+            reason: reason.into(),
+            remedy: String::new(),
+        }
     }
 
     /// Valid, but llmc cannot do it yet.
     pub fn unsupported(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
-        OpError { category: Category::Unsupported, reason: reason.into(), remedy: remedy.into() }
+        OpError {
+            category: Category::Unsupported,
+            reason: reason.into(),
+            remedy: remedy.into(),
+        }
     }
 
     /// llmc contradicted itself.
     pub fn bug(reason: impl Into<String>) -> Self {
-        OpError { category: Category::Bug, reason: reason.into(), remedy: String::from("please report this model") }
+        OpError {
+            category: Category::Bug,
+            reason: reason.into(),
+            remedy: String::from("please report this model"),
+        }
     }
 }

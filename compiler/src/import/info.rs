@@ -58,15 +58,23 @@ impl ModelInfo {
         let text = config.get("text_config").unwrap_or(config);
         self.family = string(config, "model_type");
         self.vocab = number(text, "vocab_size");
-        self.max_positions =
-            ["max_position_embeddings", "n_positions", "max_seq_len", "n_ctx"].iter().find_map(|k| number(text, k));
+        self.max_positions = [
+            "max_position_embeddings",
+            "n_positions",
+            "max_seq_len",
+            "n_ctx",
+        ]
+        .iter()
+        .find_map(|k| number(text, k));
         self.take_ids(text);
     }
 
     fn take_genai(&mut self, config: &Value) {
         self.family = self.family.take().or_else(|| string(config, "type"));
         self.vocab = self.vocab.or_else(|| number(config, "vocab_size"));
-        self.max_positions = self.max_positions.or_else(|| number(config, "context_length"));
+        self.max_positions = self
+            .max_positions
+            .or_else(|| number(config, "context_length"));
         self.take_ids(config);
     }
 
@@ -101,8 +109,14 @@ fn read_json(path: &Path) -> Result<Option<Value>, ImportError> {
     match std::fs::read(path) {
         Ok(bytes) => serde_json::from_slice(&bytes)
             .map(Some)
-            .map_err(|e| ImportError::Config { path: path.into(), detail: format!("not valid JSON: {e}") }),
+            .map_err(|e| ImportError::Config {
+                path: path.into(),
+                detail: format!("not valid JSON: {e}"),
+            }),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(ImportError::Read { path: path.into(), source }),
+        Err(source) => Err(ImportError::Read {
+            path: path.into(),
+            source,
+        }),
     }
 }

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use llmc_ir::{Bindings, Dim, Graph, MaskForm, MaskKind, Op, Real, Tables, Type, ValueId, eval_op, infer};
+use llmc_ir::{
+    Bindings, Dim, Graph, MaskForm, MaskKind, Op, Real, Tables, Type, ValueId, eval_op, infer,
+};
 use llmc_tensor::{DType, Tensor};
 
 use super::call::Call;
@@ -47,16 +49,20 @@ pub struct Lower<'m> {
     pub(super) position_tables: Vec<(Tensor, ValueId)>,
     /// Values on samples.
     pub(super) samples: BTreeMap<Sample, BTreeMap<ValueIx, Tensor>>,
+    /// Bytes of the values on samples.
+    pub(super) sample_bytes: usize,
     /// Set while a sample is computed: known operands of any size are computed.
     pub(super) sampling: bool,
     /// Set when a sample was given up because a value is too large.
     pub(super) too_large: bool,
     /// Set while constants are turned into ops instead of being computed.
     pub(super) emit_constants: bool,
+    /// How many constants that become ops wait for each other.
+    pub(super) depth: usize,
     /// ONNX node that new graph nodes come from.
     pub(super) origin: String,
-    /// Number of constants without an ONNX name so far.
-    unnamed: usize,
+    /// How often each name of a constant was asked for.
+    const_names: BTreeMap<String, usize>,
     tables: Tables,
 }
 
@@ -71,7 +77,10 @@ impl<'m> Lower<'m> {
         }
         let mut values = vec![None; model.names.len()];
         for (&ix, tensor) in &model.constants {
-            values[ix.index()] = Some(Val { source: Some(ix), ..Val::constant(tensor.clone()) });
+            values[ix.index()] = Some(Val {
+                source: Some(ix),
+                ..Val::constant(tensor.clone())
+            });
         }
         Lower {
             model,
@@ -86,11 +95,13 @@ impl<'m> Lower<'m> {
             shared: BTreeMap::new(),
             position_tables: Vec::new(),
             samples: BTreeMap::new(),
+            sample_bytes: 0,
             sampling: false,
             too_large: false,
             emit_constants: false,
+            depth: 0,
             origin: String::new(),
-            unnamed: 0,
+            const_names: BTreeMap::new(),
             tables: Tables::default(),
         }
     }
@@ -107,7 +118,10 @@ impl<'m> Lower<'m> {
                     Val::data(id, input.ty.clone())
                 }
             };
-            self.values[input.value.index()] = Some(Val { source: Some(input.value), ..val });
+            self.values[input.value.index()] = Some(Val {
+                source: Some(input.value),
+                ..val
+            });
         }
         for node in &model.nodes {
             if let Err(error) = self.node(node) {
@@ -129,7 +143,9 @@ impl<'m> Lower<'m> {
             }
         }
         // Known to be there: `ops::check` has reported the others.
-        let Some(row) = ops::find(node) else { return Ok(()) };
+        let Some(row) = ops::find(node) else {
+            return Ok(());
+        };
         self.origin.clone_from(&node.name);
         let call = Call { node, inputs };
         let known = call.inputs.iter().flatten().all(Val::is_const_only);
@@ -146,7 +162,11 @@ impl<'m> Lower<'m> {
     pub(super) fn store(&mut self, node: &Node, results: Vec<Val>) -> Result<(), OpError> {
         if results.len() < node.outputs.len() {
             return Err(OpError::unsupported(
-                format!("result {} of {} is not supported", results.len(), node.operator()),
+                format!(
+                    "result {} of {} is not supported",
+                    results.len(),
+                    node.operator()
+                ),
                 "",
             ));
         }
@@ -173,7 +193,10 @@ impl<'m> Lower<'m> {
     /// If they are not known before run time, or not integers.
     pub fn ints(&self, val: &Val) -> Result<Vec<Dim>, OpError> {
         val.as_dims().ok_or_else(|| match &val.content {
-            Content::Const(t) => OpError::input(format!("an operand of integers is expected, found {}", t.dtype())),
+            Content::Const(t) => OpError::input(format!(
+                "an operand of integers is expected, found {}",
+                t.dtype()
+            )),
             Content::Data(_) => OpError::unsupported(
                 "a shape, index or count depends on the values of tokens",
                 "export the model without data-dependent shapes",
@@ -191,7 +214,9 @@ impl<'m> Lower<'m> {
     /// If they depend on symbols or are not known.
     pub fn fixed_ints(&self, val: &Val) -> Result<Vec<i64>, OpError> {
         let known = |d: &Dim| {
-            d.as_const().ok_or_else(|| OpError::unsupported(format!("`{d}` stands where a number is needed"), ""))
+            d.as_const().ok_or_else(|| {
+                OpError::unsupported(format!("`{d}` stands where a number is needed"), "")
+            })
         };
         self.ints(val)?.iter().map(known).collect()
     }
@@ -202,7 +227,9 @@ impl<'m> Lower<'m> {
     /// None for matching shapes.
     pub fn int_constant(&self, shape: Vec<usize>, values: &[i64]) -> Result<Val, OpError> {
         let tensor = Tensor::from_i64(DType::I64, shape, values);
-        tensor.map(Val::constant).map_err(|e| OpError::bug(e.to_string()))
+        tensor
+            .map(Val::constant)
+            .map_err(|e| OpError::bug(e.to_string()))
     }
 
     /// A known f32 scalar.
@@ -216,7 +243,9 @@ impl<'m> Lower<'m> {
     /// None for float types.
     pub fn scalar_of(&self, dtype: DType, value: f64) -> Result<Val, OpError> {
         let tensor = Tensor::from_f64(dtype, Vec::new(), &[value]);
-        tensor.map(Val::constant).map_err(|e| OpError::bug(e.to_string()))
+        tensor
+            .map(Val::constant)
+            .map_err(|e| OpError::bug(e.to_string()))
     }
 
     /// An i64 value of polynomials; a constant if no symbol is in them.
@@ -246,8 +275,14 @@ impl<'m> Lower<'m> {
         if operands.iter().any(|v| v.is_data()) || (self.emit_constants && !operands.is_empty()) {
             return self.emit(op, operands);
         }
-        let ty = match operands.iter().map(|v| v.ty.as_ref()).collect::<Option<Vec<_>>>() {
-            Some(types) => infer(&op, &types, &self.tables).map_err(|e| mismatch(&types, e.message)),
+        let ty = match operands
+            .iter()
+            .map(|v| v.ty.as_ref())
+            .collect::<Option<Vec<_>>>()
+        {
+            Some(types) => {
+                infer(&op, &types, &self.tables).map_err(|e| mismatch(&types, e.message))
+            }
             None => Err(unknown_type()),
         };
         let tensors: Option<Vec<&Tensor>> = operands.iter().map(|v| v.as_const()).collect();
@@ -260,8 +295,16 @@ impl<'m> Lower<'m> {
                     .map(Val::constant)
                     .map_err(|e| OpError::input(e.to_string())),
                 false => {
-                    let val = Val { content: Content::Structural { const_only: true }, ty: Some(ty), source: None };
-                    Ok(if self.on_tokens { self.inner(op, operands, val) } else { val })
+                    let val = Val {
+                        content: Content::Structural { const_only: true },
+                        ty: Some(ty),
+                        source: None,
+                    };
+                    Ok(if self.on_tokens {
+                        self.inner(op, operands, val)
+                    } else {
+                        val
+                    })
                 }
             };
         }
@@ -270,16 +313,29 @@ impl<'m> Lower<'m> {
         {
             return Ok(val);
         }
-        let const_only = operands.iter().all(|v| v.is_const_only()) && op.dims().iter().all(|d| d.as_const().is_some());
-        let val = Val { content: Content::Structural { const_only }, ty: Some(ty?), source: None };
-        Ok(if self.on_tokens && !self.sampling { self.inner(op, operands, val) } else { val })
+        let const_only = operands.iter().all(|v| v.is_const_only())
+            && op.dims().iter().all(|d| d.as_const().is_some());
+        let val = Val {
+            content: Content::Structural { const_only },
+            ty: Some(ty?),
+            source: None,
+        };
+        Ok(if self.on_tokens && !self.sampling {
+            self.inner(op, operands, val)
+        } else {
+            val
+        })
     }
 
     /// Makes a value of its own of an op inside an operator function, so that it can be computed on samples.
     fn inner(&mut self, op: Op, operands: &[&Val], val: Val) -> Val {
         let ix = ValueIx(self.values.len() as u32);
         let operands = operands.iter().map(|v| (*v).clone()).collect();
-        let val = Val { content: Content::Structural { const_only: false }, source: Some(ix), ..val };
+        let val = Val {
+            content: Content::Structural { const_only: false },
+            source: Some(ix),
+            ..val
+        };
         self.values.push(Some(val.clone()));
         self.producers.push(None);
         self.inner.insert(ix, (op, operands));
@@ -320,14 +376,20 @@ impl<'m> Lower<'m> {
         let elements = ty.elements().as_const().unwrap_or(i64::MAX);
         if self.sampling && elements > SAMPLE_ELEMENTS {
             self.too_large = true;
-            return Err(OpError::unsupported(format!("a value of {elements} elements is too large to be sampled"), ""));
+            return Err(OpError::unsupported(
+                format!("a value of {elements} elements is too large to be sampled"),
+                "",
+            ));
         }
         Ok(self.sampling || elements <= FOLD_ELEMENTS)
     }
 
     /// Adds a node to the graph.
     fn emit(&mut self, op: Op, operands: &[&Val]) -> Result<Val, OpError> {
-        let ids = operands.iter().map(|v| self.materialise(v)).collect::<Result<Vec<_>, _>>()?;
+        let ids = operands
+            .iter()
+            .map(|v| self.materialise(v))
+            .collect::<Result<Vec<_>, _>>()?;
         let id = self.add(op, &ids)?;
         Ok(Val::data(id, self.graph.ty(id).clone()))
     }
@@ -341,16 +403,17 @@ impl<'m> Lower<'m> {
     }
 
     /// The graph node of a constant.
-    pub(super) fn constant_node(&mut self, source: Option<ValueIx>, tensor: &Tensor) -> Result<ValueId, OpError> {
+    pub(super) fn constant_node(
+        &mut self,
+        source: Option<ValueIx>,
+        tensor: &Tensor,
+    ) -> Result<ValueId, OpError> {
         if let Some(&id) = source.and_then(|ix| self.materialised.get(&ix)) {
             return Ok(id);
         }
         let name = match source {
-            Some(ix) => self.model.name_of(ix).to_string(),
-            None => {
-                self.unnamed += 1;
-                format!("{}#{}", self.origin, self.unnamed)
-            }
+            Some(ix) => self.name_of(ix),
+            None => self.origin.clone(),
         };
         let id = self.add_const(name, tensor.clone())?;
         if let Some(ix) = source {
@@ -365,7 +428,15 @@ impl<'m> Lower<'m> {
     /// None for lengths.
     pub fn causal_mask(&mut self, rows: Dim, cols: Dim) -> Result<Val, OpError> {
         let form = MaskForm::Additive(Real::new(f32::NEG_INFINITY));
-        let id = self.share(Op::Mask { kind: MaskKind::CAUSAL, form, rows, cols }, &[])?;
+        let id = self.share(
+            Op::Mask {
+                kind: MaskKind::CAUSAL,
+                form,
+                rows,
+                cols,
+            },
+            &[],
+        )?;
         Ok(Val::data(id, self.graph.ty(id).clone()))
     }
 
@@ -379,17 +450,43 @@ impl<'m> Lower<'m> {
             };
             match made {
                 Ok(id) => self.graph.add_output(port.name.clone(), id),
-                Err(OpError { category, reason, remedy }) => {
-                    problems.push(Problem { category, operator: String::new(), node: port.name.clone(), reason, remedy });
+                Err(OpError {
+                    category,
+                    reason,
+                    remedy,
+                }) => {
+                    problems.push(Problem {
+                        category,
+                        operator: String::new(),
+                        node: port.name.clone(),
+                        reason,
+                        remedy,
+                    });
                 }
             }
         }
         problems
     }
 
-    pub(super) fn add_const(&mut self, name: String, tensor: Tensor) -> Result<ValueId, OpError> {
-        let constant = std::sync::Arc::new(llmc_ir::Const::new(name, tensor));
+    /// The ONNX name of a value, or the node inside which it came to be.
+    pub(super) fn name_of(&self, ix: ValueIx) -> String {
+        let name = self.model.names.get(ix.index());
+        name.unwrap_or(&self.origin).clone()
+    }
+
+    /// A constant under this name, or a longer one if the name is taken.
+    pub(super) fn add_const(
+        &mut self,
+        mut name: String,
+        tensor: Tensor,
+    ) -> Result<ValueId, OpError> {
+        while let Some(taken) = self.const_names.get_mut(&name) {
+            *taken += 1;
+            name = format!("{name}#{taken}");
+        }
+        self.const_names.insert(name.clone(), 1);
         // Names are unique here, so that the table needs no search.
+        let constant = std::sync::Arc::new(llmc_ir::Const::new(name, tensor));
         self.graph.tables_mut().consts.push(constant);
         let index = self.graph.consts().len() - 1;
         self.add(Op::Const(llmc_ir::ConstId::from_index(index)), &[])
@@ -400,16 +497,31 @@ impl<'m> Lower<'m> {
 fn mismatch(types: &[&Type], message: String) -> OpError {
     match types.iter().all(|t| t.const_shape().is_some()) {
         true => OpError::input(message),
-        false => OpError::unsupported(message, "if equal extents have different names here, export them with one name"),
+        false => OpError::unsupported(
+            message,
+            "if equal extents have different names here, export them with one name",
+        ),
     }
 }
 
 /// A problem of a node.
 pub fn problem(node: &Node, error: OpError) -> Problem {
-    let OpError { category, reason, remedy } = error;
+    let OpError {
+        category,
+        reason,
+        remedy,
+    } = error;
     let remedy = match category {
-        Category::Input if remedy.is_empty() => String::from("the file contradicts the ONNX specification: export it again"),
+        Category::Input if remedy.is_empty() => {
+            String::from("the file contradicts the ONNX specification: export it again")
+        }
         _ => remedy,
     };
-    Problem { category, operator: node.operator(), node: node.name.clone(), reason, remedy }
+    Problem {
+        category,
+        operator: node.operator(),
+        node: node.name.clone(),
+        reason,
+        remedy,
+    }
 }

@@ -34,7 +34,7 @@ pub mod value;
 
 use std::path::Path;
 
-use llmc_ir::{Graph, Op};
+use llmc_ir::{Graph, Op, Stage, VerifyError, verify};
 
 pub use error::{Category, ImportError, Problem};
 pub use info::ModelInfo;
@@ -86,17 +86,31 @@ pub struct Imported {
 pub fn import(path: &Path, options: &ImportOptions) -> Result<Imported, ImportError> {
     let proto = source::load_model(path)?;
     let mut info = ModelInfo::beside(path)?;
-    let producer = format!("{} {}", proto.producer_name, proto.producer_version).trim().to_string();
+    let producer = format!("{} {}", proto.producer_name, proto.producer_version)
+        .trim()
+        .to_string();
     info.producer = Some(producer).filter(|p| !p.is_empty());
     let model = Model::resolve(proto, path)?;
     let mut warnings = Vec::new();
-    if let Some(node) = model.nodes.iter().find(|n| n.domain.is_empty() && n.version > ops::NEWEST_OPSET) {
+    if let Some(node) = model
+        .nodes
+        .iter()
+        .find(|n| n.domain.is_empty() && n.version > ops::NEWEST_OPSET)
+    {
         let (version, newest) = (node.version, ops::NEWEST_OPSET);
-        warnings.push(format!("the model uses operator set {version}; this llmc knows up to {newest}"));
+        warnings.push(format!(
+            "the model uses operator set {version}; this llmc knows up to {newest}"
+        ));
     }
-    let max_positions = options.max_positions.or(info.max_positions).unwrap_or(DEFAULT_MAX_POSITIONS).max(1);
+    let max_positions = options
+        .max_positions
+        .or(info.max_positions)
+        .unwrap_or(DEFAULT_MAX_POSITIONS)
+        .max(1);
     if options.max_positions.or(info.max_positions).is_none() {
-        warnings.push(format!("nothing says how long the context may be: {max_positions} tokens are assumed"));
+        warnings.push(format!(
+            "nothing says how long the context may be: {max_positions} tokens are assumed"
+        ));
     }
     let mut problems = ops::check(&model);
     let roles = match Roles::of(&model) {
@@ -121,23 +135,61 @@ pub fn import(path: &Path, options: &ImportOptions) -> Result<Imported, ImportEr
     }
     graph.remove_dead();
     graph.remove_unused_tables();
+    if let Err(errors) = verify(&graph, Stage::Imported) {
+        return Err(ImportError::Problems(
+            errors.into_iter().map(broken).collect(),
+        ));
+    }
     let caches = caches(&graph, &roles, &mut warnings);
-    let tokens = roles.inputs.iter().find(|(_, i)| i.role == Role::Tokens).map(|(name, _)| name.clone());
-    if let Some(n) = graph.output("logits").and_then(|id| graph.ty(id).shape.last()?.as_const()) {
+    let tokens = roles
+        .inputs
+        .iter()
+        .find(|(_, i)| i.role == Role::Tokens)
+        .map(|(name, _)| name.clone());
+    if let Some(n) = graph
+        .output("logits")
+        .and_then(|id| graph.ty(id).shape.last()?.as_const())
+    {
         info.vocab = u64::try_from(n).ok();
     }
-    Ok(Imported { graph, info, caches, tokens, max_positions, warnings })
+    Ok(Imported {
+        graph,
+        info,
+        caches,
+        tokens,
+        max_positions,
+        warnings,
+    })
+}
+
+/// The graph we made breaks its own rules.
+fn broken(error: VerifyError) -> Problem {
+    Problem {
+        category: Category::Bug,
+        operator: String::new(),
+        node: error.at.clone(),
+        reason: error.to_string(),
+        remedy: String::from("please report this model"),
+    }
 }
 
 /// Pairs each past with the output that is its concatenation with something new.
 fn caches(graph: &Graph, roles: &Roles, warnings: &mut Vec<String>) -> Vec<Cache> {
     let mut caches = Vec::new();
-    for (past, _) in roles.inputs.iter().filter(|(_, input)| input.role == Role::Past) {
+    for (past, _) in roles
+        .inputs
+        .iter()
+        .filter(|(_, input)| input.role == Role::Past)
+    {
         let continues = |id: llmc_ir::ValueId| {
-            matches!(graph.op(id), Op::Concat { .. }) && graph.operands(id).first().copied() == graph.input(past)
+            matches!(graph.op(id), Op::Concat { .. })
+                && graph.operands(id).first().copied() == graph.input(past)
         };
         match graph.outputs.iter().find(|(_, id)| continues(*id)) {
-            Some((present, _)) => caches.push(Cache { past: past.clone(), present: present.clone() }),
+            Some((present, _)) => caches.push(Cache {
+                past: past.clone(),
+                present: present.clone(),
+            }),
             None => warnings.push(format!("no graph output continues the cache `{past}`")),
         }
     }

@@ -7,7 +7,9 @@ use std::path::Path;
 use llmc_tensor::{DType, Tensor};
 
 use super::error::{Category, ImportError, Problem};
-use super::proto::{AttributeProto, DimValue, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use super::proto::{
+    AttributeProto, DimValue, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
+};
 use super::source::{Weights, dtype_of};
 
 /// A value of the ONNX graph.
@@ -98,10 +100,20 @@ impl Model {
     /// No graph, no nodes, no operator set for a domain, a value that is used but never defined (or only later), a value
     /// defined twice, constants that cannot be read.
     pub fn resolve(proto: ModelProto, path: &Path) -> Result<Model, ImportError> {
-        let malformed = |detail: String| ImportError::Malformed { path: path.into(), detail };
-        let opsets: BTreeMap<String, i64> =
-            proto.opset_import.iter().map(|o| (domain_of(&o.domain).to_string(), o.version)).collect();
-        let graph = proto.graph.ok_or_else(|| malformed(String::from("it holds no graph (is it another protobuf file?)")))?;
+        let malformed = |detail: String| ImportError::Malformed {
+            path: path.into(),
+            detail,
+        };
+        let opsets: BTreeMap<String, i64> = proto
+            .opset_import
+            .iter()
+            .map(|o| (domain_of(&o.domain).to_string(), o.version))
+            .collect();
+        let graph = proto.graph.ok_or_else(|| {
+            malformed(String::from(
+                "it holds no graph (is it another protobuf file?)",
+            ))
+        })?;
         if graph.node.is_empty() {
             return Err(malformed(String::from("its graph has no nodes")));
         }
@@ -109,9 +121,16 @@ impl Model {
             return Err(malformed(String::from("its graph has no outputs")));
         }
         if opsets.is_empty() {
-            return Err(malformed(String::from("it declares no operator set version (field opset_import)")));
+            return Err(malformed(String::from(
+                "it declares no operator set version (field opset_import)",
+            )));
         }
-        let mut resolver = Resolver { opsets, malformed: &malformed, ids: BTreeMap::new(), names: Vec::new() };
+        let mut resolver = Resolver {
+            opsets,
+            malformed: &malformed,
+            ids: BTreeMap::new(),
+            names: Vec::new(),
+        };
         resolver.resolve(graph, path)
     }
 
@@ -137,7 +156,9 @@ impl Resolver<'_> {
     fn define(&mut self, name: &str) -> Result<ValueIx, ImportError> {
         let id = ValueIx(self.names.len() as u32);
         if self.ids.insert(name.into(), id).is_some() {
-            return Err((self.malformed)(format!("the value `{name}` is defined twice")));
+            return Err((self.malformed)(format!(
+                "the value `{name}` is defined twice"
+            )));
         }
         self.names.push(name.into());
         Ok(id)
@@ -148,7 +169,11 @@ impl Resolver<'_> {
             return Err(ImportError::Problems(vec![Problem {
                 category: Category::Unsupported,
                 operator: String::new(),
-                node: sparse.values.as_ref().map(|v| v.name.clone()).unwrap_or_default(),
+                node: sparse
+                    .values
+                    .as_ref()
+                    .map(|v| v.name.clone())
+                    .unwrap_or_default(),
                 reason: String::from("sparse initializers are not supported"),
                 remedy: String::from("store the weights densely"),
             }]));
@@ -166,59 +191,116 @@ impl Resolver<'_> {
                 inputs.push(self.port(info, value)?);
             }
         }
-        let nodes = graph.node.into_iter().map(|n| self.node(n)).collect::<Result<Vec<_>, _>>()?;
+        let nodes = graph
+            .node
+            .into_iter()
+            .map(|n| self.node(n))
+            .collect::<Result<Vec<_>, _>>()?;
         let mut outputs = Vec::new();
+        let mut seen = BTreeSet::new();
         for info in &graph.output {
+            if !seen.insert(&info.name) {
+                return Err((self.malformed)(format!(
+                    "it lists the output `{}` twice",
+                    info.name
+                )));
+            }
             let value = self.ids.get(&info.name).copied();
-            let value = value.ok_or_else(|| (self.malformed)(format!("no node computes the output `{}`", info.name)))?;
+            let value = value.ok_or_else(|| {
+                (self.malformed)(format!("no node computes the output `{}`", info.name))
+            })?;
             outputs.push(self.port(info, value)?);
         }
         let nodes = live(nodes, outputs.iter().map(|o| o.value));
         let mut weights = Weights::new(path);
         let mut constants = BTreeMap::new();
-        let used = nodes.iter().flat_map(|n| n.inputs.iter().flatten()).chain(outputs.iter().map(|o| &o.value));
+        let used = nodes
+            .iter()
+            .flat_map(|n| n.inputs.iter().flatten())
+            .chain(outputs.iter().map(|o| &o.value));
         for value in used.copied().collect::<BTreeSet<_>>() {
             if let Some(proto) = protos.get(&value) {
                 constants.insert(value, weights.tensor(proto)?);
             }
         }
-        Ok(Model { name: graph.name, names: std::mem::take(&mut self.names), inputs, outputs, nodes, constants })
+        Ok(Model {
+            name: graph.name,
+            names: std::mem::take(&mut self.names),
+            inputs,
+            outputs,
+            nodes,
+            constants,
+        })
     }
 
     fn node(&mut self, proto: NodeProto) -> Result<Node, ImportError> {
         let name = match proto.name.as_str() {
-            "" => proto.output.iter().find(|o| !o.is_empty()).cloned().unwrap_or_default(),
+            "" => proto
+                .output
+                .iter()
+                .find(|o| !o.is_empty())
+                .cloned()
+                .unwrap_or_default(),
             name => name.into(),
         };
         let operand = |input: &String| match input.as_str() {
             "" => Ok(None),
             used => self.ids.get(used).copied().map(Some).ok_or_else(|| {
                 let op = &proto.op_type;
-                (self.malformed)(format!("{op} `{name}` uses `{used}`, which nothing before it computes"))
+                (self.malformed)(format!(
+                    "{op} `{name}` uses `{used}`, which nothing before it computes"
+                ))
             }),
         };
-        let inputs = proto.input.iter().map(operand).collect::<Result<Vec<_>, _>>()?;
+        let inputs = proto
+            .input
+            .iter()
+            .map(operand)
+            .collect::<Result<Vec<_>, _>>()?;
         let domain = domain_of(&proto.domain).to_string();
         let version = *self.opsets.get(&domain).ok_or_else(|| {
-            let shown = if domain.is_empty() { "the standard domain" } else { &domain };
-            (self.malformed)(format!("{} `{name}` is of {shown}, whose operator set version is not declared", proto.op_type))
+            let shown = if domain.is_empty() {
+                "the standard domain"
+            } else {
+                &domain
+            };
+            (self.malformed)(format!(
+                "{} `{name}` is of {shown}, whose operator set version is not declared",
+                proto.op_type
+            ))
         })?;
         let mut outputs = Vec::new();
         for output in &proto.output {
-            outputs.push(if output.is_empty() { None } else { Some(self.define(output)?) });
+            outputs.push(if output.is_empty() {
+                None
+            } else {
+                Some(self.define(output)?)
+            });
         }
-        Ok(Node { name, op: proto.op_type, domain, version, inputs, outputs, attributes: proto.attribute })
+        Ok(Node {
+            name,
+            op: proto.op_type,
+            domain,
+            version,
+            inputs,
+            outputs,
+            attributes: proto.attribute,
+        })
     }
 
     fn port(&self, info: &ValueInfoProto, value: ValueIx) -> Result<Port, ImportError> {
         let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
         let dtype = match tensor.map(|t| t.elem_type) {
             None | Some(0) => None,
-            Some(code) => Some(dtype_of(code).map_err(|(category, detail)| ImportError::Tensor {
-                category,
-                tensor: info.name.clone(),
-                detail,
-            })?),
+            Some(code) => {
+                Some(
+                    dtype_of(code).map_err(|(category, detail)| ImportError::Tensor {
+                        category,
+                        tensor: info.name.clone(),
+                        detail,
+                    })?,
+                )
+            }
         };
         let extent = |value: &Option<DimValue>| match value {
             Some(DimValue::Value(n)) => u64::try_from(*n).map_or(Extent::Unknown, Extent::Fixed),
@@ -227,7 +309,12 @@ impl Resolver<'_> {
         };
         let shape = tensor.and_then(|t| t.shape.as_ref());
         let extents = shape.map(|s| s.dim.iter().map(|d| extent(&d.value)).collect());
-        Ok(Port { name: info.name.clone(), value, dtype, extents })
+        Ok(Port {
+            name: info.name.clone(),
+            value,
+            dtype,
+            extents,
+        })
     }
 }
 
@@ -241,5 +328,9 @@ fn live(nodes: Vec<Node>, roots: impl Iterator<Item = ValueIx>) -> Vec<Node> {
             needed.extend(node.inputs.iter().flatten());
         }
     }
-    nodes.into_iter().zip(keep).filter_map(|(node, keep)| keep.then_some(node)).collect()
+    nodes
+        .into_iter()
+        .zip(keep)
+        .filter_map(|(node, keep)| keep.then_some(node))
+        .collect()
 }

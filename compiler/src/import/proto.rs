@@ -261,7 +261,11 @@ pub mod data_type {
             "FLOAT6E2M3",
             "FLOAT6E3M2",
         ];
-        usize::try_from(code).ok().and_then(|i| NAMES.get(i)).copied().unwrap_or("?")
+        usize::try_from(code)
+            .ok()
+            .and_then(|i| NAMES.get(i))
+            .copied()
+            .unwrap_or("?")
     }
 }
 

@@ -53,9 +53,13 @@ impl SampleSpace {
     fn all(&self, pairs: &[(usize, usize)]) -> Vec<Sample> {
         let mut samples: Vec<Sample> = Vec::new();
         for &(seq, past) in pairs {
-            let sample = Sample { seq: self.fixed_seq.unwrap_or(seq), past: self.fixed_past.unwrap_or(past) };
-            let fits = sample.total() <= self.max_positions || (self.fixed_seq.is_some() && self.fixed_past.is_some());
-            if fits && !samples.contains(&sample) {
+            let sample = Sample {
+                seq: self.fixed_seq.unwrap_or(seq),
+                past: self.fixed_past.unwrap_or(past),
+            };
+            let fits = sample.total() <= self.max_positions
+                || (self.fixed_seq.is_some() && self.fixed_past.is_some());
+            if fits && sample.seq > 0 && !samples.contains(&sample) {
                 samples.push(sample);
             }
         }
@@ -87,7 +91,10 @@ impl SampleSpace {
 
     /// The sample whose new tokens are all positions `0..max_positions`.
     pub fn every_position(&self) -> Sample {
-        Sample { seq: self.fixed_seq.unwrap_or(self.max_positions), past: self.fixed_past.unwrap_or(0) }
+        Sample {
+            seq: self.fixed_seq.unwrap_or(self.max_positions),
+            past: self.fixed_past.unwrap_or(0),
+        }
     }
 }
 
@@ -143,10 +150,17 @@ pub fn recognise(space: &SampleSpace, evaluate: &mut Evaluate) -> Result<Family,
         }
     }
     let Some((first_sample, first)) = fit.first().cloned() else {
-        return Err(OpError::unsupported("the context length is too short to sample this value", "raise the longest context"));
+        return Err(OpError::unsupported(
+            "the context length is too short to sample this value",
+            "raise the longest context",
+        ));
     };
     if fit.iter().all(|(_, value)| *value == first) {
-        for sample in space.check().into_iter().chain(space.long(space.max_positions)) {
+        for sample in space
+            .check()
+            .into_iter()
+            .chain(space.long(space.max_positions))
+        {
             if let Some(value) = evaluate(sample)?
                 && value != first
             {
@@ -173,9 +187,17 @@ fn no_family(samples: &[(Sample, Tensor)]) -> OpError {
         let shown: Vec<String> = values.iter().take(8).map(|v| format!("{v}")).collect();
         let more = if values.len() > 8 { ", .." } else { "" };
         let Sample { seq, past } = sample;
-        reason.push_str(&format!(" seq={seq} past={past}: {}{:?} [{}{more}]", value.dtype(), value.shape(), shown.join(", ")));
+        reason.push_str(&format!(
+            " seq={seq} past={past}: {}{:?} [{}{more}]",
+            value.dtype(),
+            value.shape(),
+            shown.join(", ")
+        ));
     }
-    OpError::unsupported(reason, "export the model without custom masks or position schemes")
+    OpError::unsupported(
+        reason,
+        "export the model without custom masks or position schemes",
+    )
 }
 
 /// The axis that is `seq` long in all samples while all others stay the same.
@@ -185,7 +207,12 @@ fn row_axis(fit: &[(Sample, Tensor)]) -> Option<usize> {
         fit.iter().all(|(sample, value)| {
             value.rank() == first.rank()
                 && value.dtype().bytes().is_some()
-                && value.shape().iter().zip(first.shape()).enumerate().all(|(a, (&n, &m))| if a == axis { n == sample.seq } else { n == m })
+                && value
+                    .shape()
+                    .iter()
+                    .zip(first.shape())
+                    .enumerate()
+                    .all(|(a, (&n, &m))| if a == axis { n == sample.seq } else { n == m })
         })
     })
 }
@@ -204,7 +231,12 @@ fn axis_rows(value: &Tensor, axis: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn rows(space: &SampleSpace, axis: usize, fit: &[(Sample, Tensor)], evaluate: &mut Evaluate) -> Result<Family, OpError> {
+fn rows(
+    space: &SampleSpace,
+    axis: usize,
+    fit: &[(Sample, Tensor)],
+    evaluate: &mut Evaluate,
+) -> Result<Family, OpError> {
     let mut known: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
     for (sample, value) in fit {
         for (i, row) in axis_rows(value, axis).into_iter().enumerate() {
@@ -216,16 +248,28 @@ fn rows(space: &SampleSpace, axis: usize, fit: &[(Sample, Tensor)], evaluate: &m
     let every = space.every_position();
     let Some(full) = evaluate(every)? else {
         return Err(OpError::unsupported(
-            format!("the table of all {} positions is too large", space.max_positions),
+            format!(
+                "the table of all {} positions is too large",
+                space.max_positions
+            ),
             "compile for a shorter context",
         ));
     };
-    if row_axis(&[(every, full.clone())]) != Some(axis) && full.shape().get(axis) != Some(&every.seq) {
+    if row_axis(&[(every, full.clone())]) != Some(axis)
+        && full.shape().get(axis) != Some(&every.seq)
+    {
         return Err(no_family(&[(every, full)]));
     }
     let table = axis_rows(&full, axis);
-    for sample in space.fit().into_iter().chain(space.check()).chain(space.long(space.max_positions)) {
-        let Some(value) = evaluate(sample)? else { continue };
+    for sample in space
+        .fit()
+        .into_iter()
+        .chain(space.check())
+        .chain(space.long(space.max_positions))
+    {
+        let Some(value) = evaluate(sample)? else {
+            continue;
+        };
         let wanted = table.get(sample.past - every.past..sample.total() - every.past);
         let same_rank = value.rank() == full.rank() && value.shape()[axis] == sample.seq;
         if !same_rank || wanted != Some(axis_rows(&value, axis).as_slice()) {
@@ -235,7 +279,8 @@ fn rows(space: &SampleSpace, axis: usize, fit: &[(Sample, Tensor)], evaluate: &m
     let mut shape = full.shape().to_vec();
     shape.remove(axis);
     shape.insert(0, table.len());
-    let table = Tensor::new(full.dtype(), shape, table.concat()).map_err(|e| OpError::bug(e.to_string()))?;
+    let table = Tensor::new(full.dtype(), shape, table.concat())
+        .map_err(|e| OpError::bug(e.to_string()))?;
     Ok(Family::Rows { axis, table })
 }
 
@@ -243,7 +288,9 @@ fn rows(space: &SampleSpace, axis: usize, fit: &[(Sample, Tensor)], evaluate: &m
 fn is_mask_shape(sample: Sample, value: &Tensor) -> bool {
     match value.shape() {
         [outer @ .., rows, columns] => {
-            outer.iter().all(|&n| n == 1) && (*rows == sample.seq || *rows == 1) && *columns == sample.total()
+            outer.iter().all(|&n| n == 1)
+                && (*rows == sample.seq || *rows == 1)
+                && *columns == sample.total()
         }
         _ => false,
     }
@@ -252,17 +299,27 @@ fn is_mask_shape(sample: Sample, value: &Tensor) -> bool {
 /// How a mask writes visible and hidden. Every row of a language model's mask sees its own position, which tells the two
 /// bool conventions apart.
 fn mask_values(fit: &[(Sample, Tensor)]) -> Option<MaskValues> {
-    if !fit.iter().all(|(sample, value)| is_mask_shape(*sample, value)) {
+    if !fit
+        .iter()
+        .all(|(sample, value)| is_mask_shape(*sample, value))
+    {
         return None;
     }
     let (sample, first) = fit.first()?;
     match first.dtype() {
         DType::Bool => {
             let own = *first.to_bool_vec().get(sample.past)?;
-            Some(if own { MaskValues::Visible } else { MaskValues::Hidden })
+            Some(if own {
+                MaskValues::Visible
+            } else {
+                MaskValues::Hidden
+            })
         }
         d if d.is_float() => {
-            let hidden = fit.iter().flat_map(|(_, v)| v.to_f32_vec()).fold(0.0, f32::min);
+            let hidden = fit
+                .iter()
+                .flat_map(|(_, v)| v.to_f32_vec())
+                .fold(0.0, f32::min);
             Some(MaskValues::Additive(hidden))
         }
         _ => None,
@@ -273,7 +330,13 @@ fn mask_values(fit: &[(Sample, Tensor)]) -> Option<MaskValues> {
 fn visible(value: &Tensor, values: MaskValues) -> Option<Vec<bool>> {
     match values {
         MaskValues::Visible => Some(value.to_bool_vec()),
-        MaskValues::Hidden => Some(value.to_bool_vec().into_iter().map(|hidden| !hidden).collect()),
+        MaskValues::Hidden => Some(
+            value
+                .to_bool_vec()
+                .into_iter()
+                .map(|hidden| !hidden)
+                .collect(),
+        ),
         MaskValues::Additive(hidden) => value
             .to_f32_vec()
             .into_iter()
@@ -286,11 +349,20 @@ fn visible(value: &Tensor, values: MaskValues) -> Option<Vec<bool>> {
     }
 }
 
-fn mask(space: &SampleSpace, values: MaskValues, fit: Vec<(Sample, Tensor)>, evaluate: &mut Evaluate) -> Result<Family, OpError> {
+fn mask(
+    space: &SampleSpace,
+    values: MaskValues,
+    fit: Vec<(Sample, Tensor)>,
+    evaluate: &mut Evaluate,
+) -> Result<Family, OpError> {
     let mut samples = fit;
     let rank = samples.first().map_or(0, |(_, value)| value.rank());
     // The long sample comes first: a window longer than the short samples shows only there.
-    let long = [space.max_positions, space.max_positions.min(8192), space.max_positions.min(1024)];
+    let long = [
+        space.max_positions,
+        space.max_positions.min(8192),
+        space.max_positions.min(1024),
+    ];
     for total in long {
         if let Some(sample) = space.long(total)
             && let Some(value) = evaluate(sample)?
@@ -307,11 +379,14 @@ fn mask(space: &SampleSpace, values: MaskValues, fit: Vec<(Sample, Tensor)>, eva
     let (mut causal, mut window) = (false, None::<usize>);
     let mut grids = Vec::new();
     for (sample, value) in &samples {
-        let grid = visible(value, values).filter(|_| is_mask_shape(*sample, value) && value.rank() == rank);
+        let grid = visible(value, values)
+            .filter(|_| is_mask_shape(*sample, value) && value.rank() == rank);
         let grid = grid.ok_or_else(|| no_family(&[(*sample, value.clone())]))?;
         for (i, row) in grid.chunks(sample.total()).enumerate() {
             let own = sample.past + i;
-            let Some(first) = row.iter().position(|&v| v) else { return Err(no_family(&[(*sample, value.clone())])) };
+            let Some(first) = row.iter().position(|&v| v) else {
+                return Err(no_family(&[(*sample, value.clone())]));
+            };
             causal |= row.iter().skip(own + 1).any(|&v| !v);
             if first > 0 {
                 let width = (own + 1).saturating_sub(first);
@@ -333,8 +408,15 @@ fn mask(space: &SampleSpace, values: MaskValues, fit: Vec<(Sample, Tensor)>, eva
             }
         }
     }
-    let window = window.map(|w| u32::try_from(w).map_err(|_| OpError::bug("window over 2^32"))).transpose()?;
-    Ok(Family::Mask { rank, causal, window, values })
+    let window = window
+        .map(|w| u32::try_from(w).map_err(|_| OpError::bug("window over 2^32")))
+        .transpose()?;
+    Ok(Family::Mask {
+        rank,
+        causal,
+        window,
+        values,
+    })
 }
 
 #[cfg(test)]
@@ -342,20 +424,37 @@ mod tests {
     use super::*;
 
     fn space(max_positions: usize) -> SampleSpace {
-        SampleSpace { fixed_seq: None, fixed_past: None, max_positions }
+        SampleSpace {
+            fixed_seq: None,
+            fixed_past: None,
+            max_positions,
+        }
     }
 
-    fn mask_of(show: impl Fn(usize, usize) -> bool + Copy, hidden: f32) -> impl FnMut(Sample) -> Result<Option<Tensor>, OpError> {
+    fn mask_of(
+        show: impl Fn(usize, usize) -> bool + Copy,
+        hidden: f32,
+    ) -> impl FnMut(Sample) -> Result<Option<Tensor>, OpError> {
         move |s: Sample| {
             let cells = (0..s.seq).flat_map(|i| (0..s.total()).map(move |j| (s.past + i, j)));
-            let values: Vec<f32> = cells.map(|(p, j)| if show(p, j) { 0.0 } else { hidden }).collect();
+            let values: Vec<f32> = cells
+                .map(|(p, j)| if show(p, j) { 0.0 } else { hidden })
+                .collect();
             Ok(Tensor::from_vec([1, 1, s.seq, s.total()], values).ok())
         }
     }
 
-    fn fitted(max: usize, show: impl Fn(usize, usize) -> bool + Copy) -> Option<(bool, Option<u32>)> {
+    fn fitted(
+        max: usize,
+        show: impl Fn(usize, usize) -> bool + Copy,
+    ) -> Option<(bool, Option<u32>)> {
         match recognise(&space(max), &mut mask_of(show, f32::NEG_INFINITY)) {
-            Ok(Family::Mask { causal, window, values: MaskValues::Additive(f32::NEG_INFINITY), rank: 4 }) => Some((causal, window)),
+            Ok(Family::Mask {
+                causal,
+                window,
+                values: MaskValues::Additive(f32::NEG_INFINITY),
+                rank: 4,
+            }) => Some((causal, window)),
             _ => None,
         }
     }
@@ -363,9 +462,15 @@ mod tests {
     #[test]
     fn mask_families() {
         assert_eq!(fitted(512, |p, j| j <= p), Some((true, None)));
-        assert_eq!(fitted(512, |p, j| j <= p && j + 4 > p), Some((true, Some(4))));
+        assert_eq!(
+            fitted(512, |p, j| j <= p && j + 4 > p),
+            Some((true, Some(4)))
+        );
         // Longer than all short samples.
-        assert_eq!(fitted(512, |p, j| j <= p && j + 300 > p), Some((true, Some(300))));
+        assert_eq!(
+            fitted(512, |p, j| j <= p && j + 300 > p),
+            Some((true, Some(300)))
+        );
         // A hole in the window, a prefix that all rows see: no family.
         assert_eq!(fitted(512, |p, j| j <= p && (j + 4 > p || j == 0)), None);
         assert_eq!(fitted(512, |p, j| j <= p && j + 2 != p), None);
@@ -374,7 +479,9 @@ mod tests {
     #[test]
     fn rows_are_checked_against_other_pasts() {
         let by_position = |s: Sample| {
-            let values: Vec<f32> = (s.past..s.total()).flat_map(|p| [p as f32, 2.0 * p as f32]).collect();
+            let values: Vec<f32> = (s.past..s.total())
+                .flat_map(|p| [p as f32, 2.0 * p as f32])
+                .collect();
             Ok(Tensor::from_vec([1, s.seq, 2], values).ok())
         };
         match recognise(&space(40), &mut { by_position }) {
@@ -385,16 +492,30 @@ mod tests {
             other => panic!("{other:?}"),
         }
         // Depends on the index within the call, not on the position.
-        let by_index = |s: Sample| Ok(Tensor::from_vec([s.seq], (0..s.seq).map(|i| i as f32).collect()).ok());
+        let by_index =
+            |s: Sample| Ok(Tensor::from_vec([s.seq], (0..s.seq).map(|i| i as f32).collect()).ok());
         let error = recognise(&space(40), &mut { by_index }).unwrap_err();
-        assert!(error.reason.contains("fits no known family"), "{}", error.reason);
-        assert!(error.reason.contains("seq=5 past=0: f32[5] [0, 1, 2, 3, 4]"), "{}", error.reason);
+        assert!(
+            error.reason.contains("fits no known family"),
+            "{}",
+            error.reason
+        );
+        assert!(
+            error
+                .reason
+                .contains("seq=5 past=0: f32[5] [0, 1, 2, 3, 4]"),
+            "{}",
+            error.reason
+        );
     }
 
     #[test]
     fn constants_and_what_is_none() {
         let constant = |_: Sample| Ok(Some(Tensor::scalar(3.0f32)));
-        assert!(matches!(recognise(&space(40), &mut { constant }), Ok(Family::Constant(_))));
+        assert!(matches!(
+            recognise(&space(40), &mut { constant }),
+            Ok(Family::Constant(_))
+        ));
         let length = |s: Sample| Ok(Some(Tensor::scalar(s.seq as i64)));
         assert!(recognise(&space(40), &mut { length }).is_err());
     }

@@ -8,9 +8,12 @@ use std::collections::BTreeSet;
 use llmc_ir::{Dim, Type};
 use llmc_tensor::{DType, Tensor};
 
-use super::error::{Category, OpError, Problem};
+use super::error::{OpError, Problem};
 use super::model::{Extent, Model, Port, ValueIx};
 use super::recognise::{Sample, SampleSpace};
+
+/// Larger masks or position inputs are not sampled.
+const MAX_INPUT_ELEMENTS: usize = 1 << 25;
 
 /// What an input is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,14 +51,34 @@ impl Input {
     ///
     /// # Errors
     /// If the input is not structural (a bug).
-    pub fn on_sample(&self, sample: Sample, bindings: &llmc_ir::Bindings) -> Result<Tensor, OpError> {
-        let lens = self.ty.shape.iter().map(|d| d.eval_len(bindings)).collect::<Result<Vec<_>, _>>();
+    pub fn on_sample(
+        &self,
+        sample: Sample,
+        bindings: &llmc_ir::Bindings,
+    ) -> Result<Tensor, OpError> {
+        let lens = self
+            .ty
+            .shape
+            .iter()
+            .map(|d| d.eval_len(bindings))
+            .collect::<Result<Vec<_>, _>>();
         let shape = lens.map_err(|e| OpError::bug(e.to_string()))?;
-        let elements: usize = shape.iter().product();
+        let elements = llmc_tensor::tensor::elements(&shape)
+            .filter(|&n| n <= MAX_INPUT_ELEMENTS)
+            .ok_or_else(|| {
+                OpError::unsupported(
+                    format!("a graph input of shape {shape:?} is too large to be sampled"),
+                    "",
+                )
+            })?;
         let values: Vec<i64> = match self.role {
-            Role::Positions => (0..elements).map(|i| (sample.past + i % sample.seq.max(1)) as i64).collect(),
+            Role::Positions => (0..elements)
+                .map(|i| (sample.past + i % sample.seq.max(1)) as i64)
+                .collect(),
             Role::AttentionMask => vec![1; elements],
-            Role::Tokens | Role::Past | Role::Data => return Err(OpError::bug("this input is not structural")),
+            Role::Tokens | Role::Past | Role::Data => {
+                return Err(OpError::bug("this input is not structural"));
+            }
         };
         Tensor::from_i64(self.ty.dtype, shape, &values).map_err(|e| OpError::bug(e.to_string()))
     }
@@ -80,7 +103,12 @@ impl Roles {
     /// # Errors
     /// All inputs that cannot be understood.
     pub fn of(model: &Model) -> Result<Roles, Vec<Problem>> {
-        let mut roles = Roles { inputs: Vec::new(), batch: Dim::batch(), seq: Dim::seq(), past: Dim::from(0) };
+        let mut roles = Roles {
+            inputs: Vec::new(),
+            batch: Dim::batch(),
+            seq: Dim::seq(),
+            past: Dim::from(0),
+        };
         let hints = Hints::of(model);
         let assigned: Vec<Role> = model.inputs.iter().map(|port| hints.role(port)).collect();
         for (port, role) in model.inputs.iter().zip(&assigned) {
@@ -89,20 +117,43 @@ impl Roles {
                     roles.batch = canonical(batch, Dim::batch());
                     roles.seq = canonical(seq, Dim::seq());
                 }
-                (Role::Past, Some(extents)) => roles.past = canonical(&extents[past_axis(extents)], Dim::past()),
+                (Role::Past, Some(extents)) => {
+                    roles.past = canonical(&extents[past_axis(extents)], Dim::past())
+                }
                 _ => {}
             }
         }
         let mut problems = Vec::new();
         for (port, role) in model.inputs.iter().zip(assigned) {
             match roles.type_of(port, role) {
-                Ok(ty) => roles.inputs.push((port.name.clone(), Input { role, value: port.value, ty })),
-                Err(OpError { category, reason, remedy }) => {
-                    problems.push(Problem { category, operator: String::new(), node: port.name.clone(), reason, remedy });
+                Ok(ty) => roles.inputs.push((
+                    port.name.clone(),
+                    Input {
+                        role,
+                        value: port.value,
+                        ty,
+                    },
+                )),
+                Err(OpError {
+                    category,
+                    reason,
+                    remedy,
+                }) => {
+                    problems.push(Problem {
+                        category,
+                        operator: String::new(),
+                        node: port.name.clone(),
+                        reason,
+                        remedy,
+                    });
                 }
             }
         }
-        if problems.is_empty() { Ok(roles) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(roles)
+        } else {
+            Err(problems)
+        }
     }
 
     /// `past + seq`.
@@ -112,13 +163,20 @@ impl Roles {
 
     /// The input of a value.
     pub fn input(&self, value: ValueIx) -> Option<&Input> {
-        self.inputs.iter().map(|(_, input)| input).find(|input| input.value == value)
+        self.inputs
+            .iter()
+            .map(|(_, input)| input)
+            .find(|input| input.value == value)
     }
 
     /// The lengths that the model can be asked for.
     pub fn space(&self, max_positions: usize) -> SampleSpace {
         let fixed = |d: &Dim| d.as_const().and_then(|n| usize::try_from(n).ok());
-        SampleSpace { fixed_seq: fixed(&self.seq), fixed_past: fixed(&self.past), max_positions }
+        SampleSpace {
+            fixed_seq: fixed(&self.seq),
+            fixed_past: fixed(&self.past),
+            max_positions,
+        }
     }
 
     /// Values of the symbols on a sample; one sequence.
@@ -130,19 +188,29 @@ impl Roles {
     }
 
     fn type_of(&self, port: &Port, role: Role) -> Result<Type, OpError> {
-        let dtype = port.dtype.ok_or_else(|| OpError::input("this graph input declares no element type"))?;
+        let dtype = port
+            .dtype
+            .ok_or_else(|| OpError::input("this graph input declares no element type"))?;
         let extents = port.extents.as_deref().ok_or_else(|| {
-            OpError::unsupported("this graph input declares no rank", "export the model with dynamic axes, not without shapes")
+            OpError::unsupported(
+                "this graph input declares no rank",
+                "export the model with dynamic axes, not without shapes",
+            )
         })?;
         let wrong_rank = || {
             OpError::unsupported(
-                format!("this graph input, read as {role:?}, has {} axes", extents.len()),
+                format!(
+                    "this graph input, read as {role:?}, has {} axes",
+                    extents.len()
+                ),
                 "export the model with input_ids [batch, seq], attention_mask [batch, past + seq], position_ids [batch, seq]",
             )
         };
         let shape = match (role, extents.len()) {
             (Role::Tokens, 2) => vec![self.batch.clone(), self.seq.clone()],
-            (Role::Positions, 2) => vec![canonical(&extents[0], self.batch.clone()), self.seq.clone()],
+            (Role::Positions, 2) => {
+                vec![canonical(&extents[0], self.batch.clone()), self.seq.clone()]
+            }
             (Role::Positions, 1) => vec![self.seq.clone()],
             (Role::AttentionMask, 2) => vec![self.batch.clone(), self.total()],
             (Role::Tokens | Role::Positions | Role::AttentionMask, _) => return Err(wrong_rank()),
@@ -164,13 +232,17 @@ impl Roles {
                 }
                 shape
             }
-            (Role::Data, _) => extents.iter().enumerate().map(|(axis, e)| own_symbol(&port.name, axis, e)).collect(),
+            (Role::Data, _) => extents
+                .iter()
+                .enumerate()
+                .map(|(axis, e)| own_symbol(&port.name, axis, e))
+                .collect(),
         };
         let integer = dtype.is_int() || dtype == DType::Bool;
         match role {
-            Role::Tokens | Role::Positions if !dtype.is_int() => {
-                Err(OpError::input(format!("this graph input, read as {role:?}, holds {dtype}, not integers")))
-            }
+            Role::Tokens | Role::Positions if !dtype.is_int() => Err(OpError::input(format!(
+                "this graph input, read as {role:?}, holds {dtype}, not integers"
+            ))),
             Role::Past if integer => Err(OpError::unsupported(
                 format!("a cache of {dtype} is not supported"),
                 "export with a float cache; llmc can quantise it itself",
@@ -199,7 +271,10 @@ fn own_symbol(input: &str, axis: usize, extent: &Extent) -> Dim {
 
 /// The axis of a cache that grows: the first without a number after the batch axis, else the last but one.
 fn past_axis(extents: &[Extent]) -> usize {
-    let open = extents.iter().skip(1).position(|e| !matches!(e, Extent::Fixed(_)));
+    let open = extents
+        .iter()
+        .skip(1)
+        .position(|e| !matches!(e, Extent::Fixed(_)));
     open.map_or(extents.len().saturating_sub(2), |a| a + 1)
 }
 
@@ -219,16 +294,23 @@ impl Hints {
         let mut hints = Hints {
             picks_rows: BTreeSet::new(),
             grows_output: BTreeSet::new(),
-            named_tokens: model.inputs.iter().any(|p| by_name(&p.name) == Some(Role::Tokens)),
+            named_tokens: model
+                .inputs
+                .iter()
+                .any(|p| by_name(&p.name) == Some(Role::Tokens)),
+        };
+        let is_table = |value: &ValueIx| {
+            let constant = model.constants.get(value);
+            constant.is_some_and(|t| t.dtype().is_float() && t.rank() == 2)
         };
         for node in &model.nodes {
             match (node.op.as_str(), node.inputs.as_slice()) {
-                ("Gather", [Some(table), Some(indices)]) => {
-                    if model.constants.get(table).is_some_and(|t| t.dtype().is_float() && t.rank() == 2) {
-                        hints.picks_rows.insert(*indices);
-                    }
+                ("Gather", [Some(table), Some(indices)]) if is_table(table) => {
+                    hints.picks_rows.insert(*indices);
                 }
-                ("Concat", [Some(past), _]) if node.outputs.iter().flatten().any(|o| outputs.contains(o)) => {
+                ("Concat", [Some(past), _])
+                    if node.outputs.iter().flatten().any(|o| outputs.contains(o)) =>
+                {
                     hints.grows_output.insert(*past);
                 }
                 _ => {}
@@ -254,24 +336,28 @@ impl Hints {
 }
 
 fn by_name(name: &str) -> Option<Role> {
-    let past = ["past_key_values.", "past_key_values_", "past_key_self", "past_value_self", "past_key.", "past_value.", "past."];
+    let past = [
+        "past_key_values.",
+        "past_key_values_",
+        "past_key_self",
+        "past_value_self",
+        "past_key.",
+        "past_value.",
+        "past.",
+    ];
     match name {
         "input_ids" | "tokens" | "token_ids" => Some(Role::Tokens),
         "attention_mask" => Some(Role::AttentionMask),
         "position_ids" | "cache_position" => Some(Role::Positions),
         _ if past.iter().any(|p| name.starts_with(p)) => Some(Role::Past),
-        _ if name.starts_with("past_") && name.rsplit('_').next().is_some_and(|n| n.parse::<u32>().is_ok()) => Some(Role::Past),
+        _ if name.starts_with("past_")
+            && name
+                .rsplit('_')
+                .next()
+                .is_some_and(|n| n.parse::<u32>().is_ok()) =>
+        {
+            Some(Role::Past)
+        }
         _ => None,
-    }
-}
-
-/// A problem of the model as a whole.
-pub fn model_problem(name: &str, reason: &str, remedy: &str) -> Problem {
-    Problem {
-        category: Category::Unsupported,
-        operator: String::new(),
-        node: name.into(),
-        reason: reason.into(),
-        remedy: remedy.into(),
     }
 }

@@ -21,7 +21,10 @@ use super::proto::{ModelProto, TensorProto, data_type};
 pub fn map_file(path: &Path) -> Result<Bytes, ImportError> {
     llmc_tensor::map_file(path).map_err(|error| match error {
         TensorError::Io { path, source } => ImportError::Read { path, source },
-        other => ImportError::Read { path: path.into(), source: std::io::Error::other(other.to_string()) },
+        other => ImportError::Read {
+            path: path.into(),
+            source: std::io::Error::other(other.to_string()),
+        },
     })
 }
 
@@ -32,12 +35,18 @@ pub fn map_file(path: &Path) -> Result<Bytes, ImportError> {
 pub fn load_model(path: &Path) -> Result<ModelProto, ImportError> {
     let bytes = map_file(path)?;
     let size = bytes.len() as u64;
-    let decode = |detail: String| ImportError::Decode { path: path.into(), bytes: size, detail };
+    let decode = |detail: String| ImportError::Decode {
+        path: path.into(),
+        bytes: size,
+        detail,
+    };
     if bytes.is_empty() {
         return Err(decode(String::from("the file is empty")));
     }
     if bytes.starts_with(b"version https://git-lfs") {
-        return Err(decode(String::from("it is a Git LFS pointer, not the model (run `git lfs pull`)")));
+        return Err(decode(String::from(
+            "it is a Git LFS pointer, not the model (run `git lfs pull`)",
+        )));
     }
     ModelProto::decode(bytes).map_err(|e| decode(e.to_string()))
 }
@@ -67,13 +76,18 @@ pub fn dtype_of(code: i32) -> Result<DType, (Category, String)> {
         data_type::INT2 => DType::I2,
         0 => return Err((Category::Input, String::from("it has no element type"))),
         known if data_type::name(known) != "?" => {
-            return Err((Category::Unsupported, format!("element type {} is not supported", data_type::name(known))));
+            return Err((
+                Category::Unsupported,
+                format!("element type {} is not supported", data_type::name(known)),
+            ));
         }
         unknown => {
             let newest = data_type::name(28);
             return Err((
                 Category::Unsupported,
-                format!("element type code {unknown} is unknown (this llmc knows codes 1 to 28, {newest})"),
+                format!(
+                    "element type code {unknown} is unknown (this llmc knows codes 1 to 28, {newest})"
+                ),
             ));
         }
     })
@@ -90,7 +104,10 @@ impl Weights {
     /// Constants of the model at `model`; external files are looked up in its folder.
     pub fn new(model: &Path) -> Self {
         let folder = model.parent().map(PathBuf::from).unwrap_or_default();
-        Weights { folder, files: BTreeMap::new() }
+        Weights {
+            folder,
+            files: BTreeMap::new(),
+        }
     }
 
     /// The values of a constant, inline or external.
@@ -110,8 +127,17 @@ impl Weights {
     }
 
     fn external(&mut self, proto: &TensorProto, needed: usize) -> Result<Bytes, ImportError> {
-        let fail = |detail| ImportError::External { tensor: proto.name.clone(), detail };
-        let entry = |key: &str| proto.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str());
+        let fail = |detail| ImportError::External {
+            tensor: proto.name.clone(),
+            detail,
+        };
+        let entry = |key: &str| {
+            proto
+                .external_data
+                .iter()
+                .find(|e| e.key == key)
+                .map(|e| e.value.as_str())
+        };
         let number = |key: &str| match entry(key) {
             None => Ok(None),
             Some(text) => match text.trim().parse::<u64>() {
@@ -119,7 +145,8 @@ impl Weights {
                 Err(_) => Err(fail(format!("`{key}` is `{text}`, not a number of bytes"))),
             },
         };
-        let location = entry("location").ok_or_else(|| fail(String::from("it names no file (key `location`)")))?;
+        let location = entry("location")
+            .ok_or_else(|| fail(String::from("it names no file (key `location`)")))?;
         let offset = number("offset")?.unwrap_or(0);
         let length = number("length")?.unwrap_or(needed as u64);
         let file = self.map(&proto.name, location)?;
@@ -130,7 +157,10 @@ impl Weights {
             ))
         })?;
         if length != needed as u64 {
-            return Err(fail(format!("{length} bytes are given, type and dims {:?} take {needed}", proto.dims)));
+            return Err(fail(format!(
+                "{length} bytes are given, type and dims {:?} take {needed}",
+                proto.dims
+            )));
         }
         // Both fit usize: they are at most the size of a mapped file.
         Ok(file.slice(offset as usize..end as usize))
@@ -158,7 +188,10 @@ impl Weights {
                     });
                 }
                 // A link inside the folder may still lead out of it.
-                let read = |source| ImportError::Read { path: path.clone(), source };
+                let read = |source| ImportError::Read {
+                    path: path.clone(),
+                    source,
+                };
                 let real = path.canonicalize().map_err(read)?;
                 let base = match self.folder.as_os_str().is_empty() {
                     true => Path::new("."),
@@ -182,20 +215,41 @@ impl Weights {
 
 /// Model caches keep `snapshots/REVISION/file -> ../../blobs/HASH`: a link that stays in the cache entry is fine.
 fn is_cache_link(real: &Path, home: &Path) -> bool {
-    let entry = home.ancestors().find(|a| a.file_name().is_some_and(|n| n == "snapshots")).and_then(Path::parent);
+    let entry = home
+        .ancestors()
+        .find(|a| a.file_name().is_some_and(|n| n == "snapshots"))
+        .and_then(Path::parent);
     entry.is_some_and(|entry| real.starts_with(entry.join("blobs")))
 }
 
 fn wrong(proto: &TensorProto, detail: String) -> ImportError {
-    ImportError::Tensor { category: Category::Input, tensor: proto.name.clone(), detail }
+    ImportError::Tensor {
+        category: Category::Input,
+        tensor: proto.name.clone(),
+        detail,
+    }
 }
 
 /// Element type, shape and size in bytes of a constant.
 fn layout(proto: &TensorProto) -> Result<(DType, Vec<usize>, usize), ImportError> {
-    let dtype = dtype_of(proto.data_type)
-        .map_err(|(category, detail)| ImportError::Tensor { category, tensor: proto.name.clone(), detail })?;
-    let extent = |&d: &i64| usize::try_from(d).map_err(|_| wrong(proto, format!("dims {:?} hold a negative extent", proto.dims)));
-    let shape = proto.dims.iter().map(extent).collect::<Result<Vec<usize>, _>>()?;
+    let dtype = dtype_of(proto.data_type).map_err(|(category, detail)| ImportError::Tensor {
+        category,
+        tensor: proto.name.clone(),
+        detail,
+    })?;
+    let extent = |&d: &i64| {
+        usize::try_from(d).map_err(|_| {
+            wrong(
+                proto,
+                format!("dims {:?} hold a negative extent", proto.dims),
+            )
+        })
+    };
+    let shape = proto
+        .dims
+        .iter()
+        .map(extent)
+        .collect::<Result<Vec<usize>, _>>()?;
     let bytes = llmc_tensor::tensor::elements(&shape).and_then(|n| dtype.bytes_for(n));
     let bytes = bytes.ok_or_else(|| wrong(proto, format!("dims {:?} overflow", proto.dims)))?;
     Ok((dtype, shape, bytes))
@@ -209,7 +263,10 @@ pub fn inline_tensor(proto: &TensorProto) -> Result<Tensor, ImportError> {
     let (dtype, shape, _) = layout(proto)?;
     match proto.data_location {
         0 => inline(proto, dtype, shape).map_err(|e| wrong(proto, e.to_string())),
-        1 => Err(wrong(proto, String::from("external data is allowed for initializers only"))),
+        1 => Err(wrong(
+            proto,
+            String::from("external data is allowed for initializers only"),
+        )),
         other => Err(wrong(proto, format!("data location {other} is unknown"))),
     }
 }
@@ -229,7 +286,11 @@ fn inline(proto: &TensorProto, dtype: DType, shape: Vec<usize>) -> Result<Tensor
         }
         // Halves are stored as their bit patterns.
         DType::F16 | DType::Bf16 => {
-            let bytes: Vec<u8> = proto.int32_data.iter().flat_map(|&v| (v as u16).to_le_bytes()).collect();
+            let bytes: Vec<u8> = proto
+                .int32_data
+                .iter()
+                .flat_map(|&v| (v as u16).to_le_bytes())
+                .collect();
             Tensor::new(dtype, shape, bytes)
         }
         // Packed types: each i32 holds one byte of packed elements.

@@ -7,12 +7,21 @@ use llmc_ir::{Bindings, Dim, MaskForm, MaskKind, Op, Real, Type, UnaryOp, ValueI
 use llmc_tensor::{DType, Tensor};
 
 use super::call::Call;
-use super::error::OpError;
+use super::error::{Category, OpError};
 use super::lower::Lower;
 use super::model::{Node, ValueIx};
 use super::ops;
 use super::recognise::{Family, MaskValues, Sample, recognise};
 use super::value::{Content, Val};
+
+/// Longest chain of operators on large constants; each link takes some of the stack.
+const MAX_DEPTH: usize = 64;
+
+/// Samples beyond so many tokens are about the longest context.
+const LONG: usize = 64;
+
+/// Values on samples are forgotten when they take more than so many bytes.
+const MEMO_BYTES: usize = 128 << 20;
 
 impl Lower<'_> {
     /// The graph node of a value.
@@ -25,7 +34,9 @@ impl Lower<'_> {
             Content::Const(tensor) => self.constant_node(val.source, tensor),
             Content::Ints(_) | Content::Structural { .. } => {
                 let Some(ix) = val.source else {
-                    return Err(OpError::bug("an unnamed structural value meets one that depends on tokens"));
+                    return Err(OpError::bug(
+                        "an unnamed structural value meets one that depends on tokens",
+                    ));
                 };
                 if let Some(&id) = self.materialised.get(&ix) {
                     return Ok(id);
@@ -41,7 +52,10 @@ impl Lower<'_> {
                     _ => self.recognised(ix),
                 };
                 let at = std::mem::replace(&mut self.origin, origin);
-                let id = made.map_err(|e| OpError { reason: format!("operand from `{at}`: {}", e.reason), ..e })?;
+                let id = made.map_err(|e| OpError {
+                    reason: format!("operand from `{at}`: {}", e.reason),
+                    ..e
+                })?;
                 self.materialised.insert(ix, id);
                 Ok(id)
             }
@@ -50,10 +64,23 @@ impl Lower<'_> {
 
     /// Ops for a value of constants that is too large to compute on import, such as a transposed weight.
     fn emit_constant(&mut self, node: &Node, ix: ValueIx) -> Result<ValueId, OpError> {
-        let call = Call { node, inputs: self.operands(node) };
+        let call = Call {
+            node,
+            inputs: self.operands(node),
+        };
         let row = ops::find(node).ok_or_else(|| OpError::bug("the operator has no row"))?;
+        if self.depth >= MAX_DEPTH {
+            return Err(OpError::unsupported(
+                format!(
+                    "more than {MAX_DEPTH} operators on large constants alone follow each other"
+                ),
+                "fold constants when exporting",
+            ));
+        }
         let before = std::mem::replace(&mut self.emit_constants, true);
+        self.depth += 1;
         let results = (row.lower)(self, &call);
+        self.depth -= 1;
         self.emit_constants = before;
         let position = node.outputs.iter().position(|o| *o == Some(ix));
         match position.and_then(|i| results.as_ref().map(|r| r.get(i)).transpose()) {
@@ -61,23 +88,45 @@ impl Lower<'_> {
                 let val = val.clone();
                 self.materialise(&val)
             }
-            _ => Err(results.err().unwrap_or_else(|| OpError::bug("the operator lost a result"))),
+            _ => Err(results
+                .err()
+                .unwrap_or_else(|| OpError::bug("the operator lost a result"))),
         }
     }
 
     fn operands(&self, node: &Node) -> Vec<Option<Val>> {
-        node.inputs.iter().map(|i| i.and_then(|ix| self.values[ix.index()].clone())).collect()
+        node.inputs
+            .iter()
+            .map(|i| i.and_then(|ix| self.values[ix.index()].clone()))
+            .collect()
     }
 
     fn recognised(&mut self, ix: ValueIx) -> Result<ValueId, OpError> {
+        if self.sample_bytes > MEMO_BYTES {
+            self.samples.clear();
+            self.sample_bytes = 0;
+        }
         let space = self.space;
         let family = recognise(&space, &mut |sample| self.on_sample(ix, sample))?;
         match family {
             Family::Constant(tensor) => self.constant_node(Some(ix), &tensor),
             Family::Rows { axis, table } => self.position_rows(ix, axis, table),
-            Family::Mask { rank, causal, window, values } => {
-                let dtype = self.values[ix.index()].as_ref().and_then(|v| v.ty.as_ref()).map(|t| t.dtype);
-                self.mask(rank, MaskKind { causal, window }, values, dtype.unwrap_or(DType::F32))
+            Family::Mask {
+                rank,
+                causal,
+                window,
+                values,
+            } => {
+                let dtype = self.values[ix.index()]
+                    .as_ref()
+                    .and_then(|v| v.ty.as_ref())
+                    .map(|t| t.dtype);
+                self.mask(
+                    rank,
+                    MaskKind { causal, window },
+                    values,
+                    dtype.unwrap_or(DType::F32),
+                )
             }
         }
     }
@@ -95,23 +144,40 @@ impl Lower<'_> {
         Ok(id)
     }
 
-    fn position_rows(&mut self, ix: ValueIx, axis: usize, table: Tensor) -> Result<ValueId, OpError> {
+    fn position_rows(
+        &mut self,
+        ix: ValueIx,
+        axis: usize,
+        table: Tensor,
+    ) -> Result<ValueId, OpError> {
         let rest: Vec<usize> = table.shape().iter().skip(1).copied().collect();
         let rows = table.shape().first().copied().unwrap_or(0);
         let width: usize = rest.iter().product();
-        let flat = table.reshape([rows, width]).map_err(|e| OpError::bug(e.to_string()))?;
-        let known = self.position_tables.iter().find(|(t, _)| *t == flat).map(|(_, id)| *id);
+        let flat = table
+            .reshape([rows, width])
+            .map_err(|e| OpError::bug(e.to_string()))?;
+        let known = self
+            .position_tables
+            .iter()
+            .find(|(t, _)| *t == flat)
+            .map(|(_, id)| *id);
         let table = match known {
             Some(id) => id,
             None => {
-                let name = format!("{}#positions", self.model.name_of(ix));
+                let name = format!("{}#positions", self.name_of(ix));
                 let id = self.add_const(name, flat.clone())?;
                 self.position_tables.push((flat, id));
                 id
             }
         };
         let (start, seq) = (self.roles.past.clone(), self.roles.seq.clone());
-        let picked = self.share(Op::PositionRows { start, rows: seq.clone() }, &[table])?;
+        let picked = self.share(
+            Op::PositionRows {
+                start,
+                rows: seq.clone(),
+            },
+            &[table],
+        )?;
         let dims = |list: &[usize]| list.iter().map(|&n| Dim::from(n)).collect::<Vec<_>>();
         let (before, after) = rest.split_at(axis);
         if before.iter().all(|&n| n == 1) {
@@ -131,7 +197,13 @@ impl Lower<'_> {
         }
     }
 
-    fn mask(&mut self, rank: usize, kind: MaskKind, values: MaskValues, dtype: DType) -> Result<ValueId, OpError> {
+    fn mask(
+        &mut self,
+        rank: usize,
+        kind: MaskKind,
+        values: MaskValues,
+        dtype: DType,
+    ) -> Result<ValueId, OpError> {
         let form = match values {
             MaskValues::Visible | MaskValues::Hidden => MaskForm::Bool,
             // A mask that hides nothing shows no value for hidden.
@@ -139,7 +211,15 @@ impl Lower<'_> {
             MaskValues::Additive(hidden) => MaskForm::Additive(Real::new(hidden)),
         };
         let (rows, cols) = (self.roles.seq.clone(), self.roles.total());
-        let mut id = self.share(Op::Mask { kind, form, rows: rows.clone(), cols: cols.clone() }, &[])?;
+        let mut id = self.share(
+            Op::Mask {
+                kind,
+                form,
+                rows: rows.clone(),
+                cols: cols.clone(),
+            },
+            &[],
+        )?;
         if values == MaskValues::Hidden {
             id = self.share(Op::Unary(UnaryOp::Not), &[id])?;
         }
@@ -161,7 +241,14 @@ impl Lower<'_> {
             Err(_) if self.too_large => Ok(None),
             Err(e) => {
                 let Sample { seq, past } = sample;
-                Err(OpError { reason: format!("computed for {seq} tokens after {past}: {}", e.reason), ..e })
+                let reason = format!("computed for {seq} tokens after {past}: {}", e.reason);
+                // What works for short contexts and not for long ones has met a table that ends.
+                Err(
+                    match sample.total() > LONG && e.category == Category::Input {
+                        true => OpError::unsupported(reason, "choose a shorter longest context"),
+                        false => OpError { reason, ..e },
+                    },
+                )
             }
             Ok(tensor) => Ok(Some(tensor)),
         }
@@ -182,7 +269,10 @@ impl Lower<'_> {
             }
             let producer = self.producers.get(ix.index()).copied().flatten();
             let Some(node) = producer.and_then(|i| self.model.nodes.get(i)) else {
-                let input = self.roles.input(ix).ok_or_else(|| OpError::bug("a structural value without a source"))?;
+                let input = self
+                    .roles
+                    .input(ix)
+                    .ok_or_else(|| OpError::bug("a structural value without a source"))?;
                 let tensor = input.on_sample(sample, &bindings)?;
                 self.remember(ix, sample, tensor);
                 continue;
@@ -203,23 +293,44 @@ impl Lower<'_> {
                 continue;
             }
             let row = ops::find(node).ok_or_else(|| OpError::bug("the operator has no row"))?;
-            let results = (row.lower)(self, &Call { node, inputs: operands });
-            let results = results.map_err(|e| OpError { reason: format!("{} `{}`: {}", node.operator(), node.name, e.reason), ..e })?;
+            let results = (row.lower)(
+                self,
+                &Call {
+                    node,
+                    inputs: operands,
+                },
+            );
+            let results = results.map_err(|e| OpError {
+                reason: format!("{} `{}`: {}", node.operator(), node.name, e.reason),
+                ..e
+            })?;
             for (output, val) in node.outputs.iter().zip(results) {
                 if let (Some(output), Content::Const(tensor)) = (output, val.content) {
                     self.remember(*output, sample, tensor);
                 }
             }
             if self.known_on_sample(ix, sample, &bindings)?.is_none() {
-                return Err(OpError::bug(format!("{} `{}` was not computed", node.operator(), node.name)));
+                return Err(OpError::bug(format!(
+                    "{} `{}` was not computed",
+                    node.operator(),
+                    node.name
+                )));
             }
         }
-        self.known_on_sample(root, sample, &bindings)?.ok_or_else(|| OpError::bug("a sample was lost"))
+        self.known_on_sample(root, sample, &bindings)?
+            .ok_or_else(|| OpError::bug("a sample was lost"))
     }
 
     /// Computes an op inside an operator function, or returns the operands that must be computed first.
-    fn evaluate_inner(&mut self, ix: ValueIx, sample: Sample, bindings: &Bindings) -> Result<Vec<ValueIx>, OpError> {
-        let Some((op, operands)) = self.inner.get(&ix) else { return Ok(Vec::new()) };
+    fn evaluate_inner(
+        &mut self,
+        ix: ValueIx,
+        sample: Sample,
+        bindings: &Bindings,
+    ) -> Result<Vec<ValueIx>, OpError> {
+        let Some((op, operands)) = self.inner.get(&ix) else {
+            return Ok(Vec::new());
+        };
         let (mut tensors, mut missing) = (Vec::new(), Vec::new());
         for val in operands {
             match (val.as_const(), val.source) {
@@ -233,17 +344,24 @@ impl Lower<'_> {
         }
         if missing.is_empty() {
             let tensors: Vec<&Tensor> = tensors.iter().collect();
-            let tensor = eval_op(op, &tensors, bindings).map_err(|e| OpError::input(e.to_string()))?;
+            let tensor =
+                eval_op(op, &tensors, bindings).map_err(|e| OpError::input(e.to_string()))?;
             self.remember(ix, sample, tensor);
         }
         Ok(missing)
     }
 
     fn remember(&mut self, ix: ValueIx, sample: Sample, tensor: Tensor) {
+        self.sample_bytes = self.sample_bytes.saturating_add(tensor.bytes().len());
         self.samples.entry(sample).or_default().insert(ix, tensor);
     }
 
-    fn known_on_sample(&self, ix: ValueIx, sample: Sample, bindings: &Bindings) -> Result<Option<Tensor>, OpError> {
+    fn known_on_sample(
+        &self,
+        ix: ValueIx,
+        sample: Sample,
+        bindings: &Bindings,
+    ) -> Result<Option<Tensor>, OpError> {
         let val = self.values.get(ix.index()).and_then(Option::as_ref);
         match val.map(|v| (&v.content, v.ty.as_ref())) {
             Some((Content::Const(tensor), _)) => Ok(Some(tensor.clone())),
@@ -252,14 +370,23 @@ impl Lower<'_> {
                 "`{}` depends on tokens, but was taken for structural",
                 self.model.name_of(ix)
             ))),
-            _ => Ok(self.samples.get(&sample).and_then(|known| known.get(&ix)).cloned()),
+            _ => Ok(self
+                .samples
+                .get(&sample)
+                .and_then(|known| known.get(&ix))
+                .cloned()),
         }
     }
 }
 
 fn bind(dims: &[Dim], ty: &Type, bindings: &Bindings) -> Result<Tensor, OpError> {
-    let values = dims.iter().map(|d| d.eval(bindings)).collect::<Result<Vec<i64>, _>>();
+    let values = dims
+        .iter()
+        .map(|d| d.eval(bindings))
+        .collect::<Result<Vec<i64>, _>>();
     let values = values.map_err(|e| OpError::bug(e.to_string()))?;
-    let shape = ty.const_shape().ok_or_else(|| OpError::bug("polynomials of an unknown shape"))?;
+    let shape = ty
+        .const_shape()
+        .ok_or_else(|| OpError::bug("polynomials of an unknown shape"))?;
     Tensor::from_i64(ty.dtype, shape, &values).map_err(|e| OpError::bug(e.to_string()))
 }

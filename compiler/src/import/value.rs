@@ -36,17 +36,29 @@ pub struct Val {
 impl Val {
     /// A known tensor.
     pub fn constant(tensor: Tensor) -> Val {
-        Val { ty: Some(Type::of(&tensor)), content: Content::Const(tensor), source: None }
+        Val {
+            ty: Some(Type::of(&tensor)),
+            content: Content::Const(tensor),
+            source: None,
+        }
     }
 
     /// A value that is computed on samples.
     pub fn structural(ty: Option<Type>) -> Val {
-        Val { content: Content::Structural { const_only: false }, ty, source: None }
+        Val {
+            content: Content::Structural { const_only: false },
+            ty,
+            source: None,
+        }
     }
 
     /// A node of the graph.
     pub fn data(id: ValueId, ty: Type) -> Val {
-        Val { content: Content::Data(id), ty: Some(ty), source: None }
+        Val {
+            content: Content::Data(id),
+            ty: Some(ty),
+            source: None,
+        }
     }
 
     /// True if it depends on tokens.
@@ -64,7 +76,10 @@ impl Val {
 
     /// True if it depends on constants alone.
     pub fn is_const_only(&self) -> bool {
-        matches!(self.content, Content::Const(_) | Content::Structural { const_only: true })
+        matches!(
+            self.content,
+            Content::Const(_) | Content::Structural { const_only: true }
+        )
     }
 
     /// Element type.
@@ -79,7 +94,10 @@ impl Val {
     pub fn as_dims(&self) -> Option<Vec<Dim>> {
         match &self.content {
             Content::Ints(dims) => Some(dims.clone()),
-            Content::Const(t) => t.to_i64_vec().ok().map(|v| v.into_iter().map(Dim::from).collect()),
+            Content::Const(t) => t
+                .to_i64_vec()
+                .ok()
+                .map(|v| v.into_iter().map(Dim::from).collect()),
             Content::Structural { .. } | Content::Data(_) => None,
         }
     }
@@ -87,12 +105,16 @@ impl Val {
 
 /// The error for a value whose type could not be told.
 pub fn unknown_type() -> OpError {
-    OpError::unsupported("the shape of an operand cannot be told before the values of tokens are known", "")
+    OpError::unsupported(
+        "the shape of an operand cannot be told before the values of tokens are known",
+        "",
+    )
 }
 
 /// True if `dim >= least` whenever batch and seq are at least 1 and all other symbols at least 0.
 pub fn at_least(dim: &Dim, least: i64) -> bool {
-    let from_one = |d: &Dim, name: &str| d.substitute(&Symbol::new(name), &(Dim::sym(name) + Dim::one()));
+    let from_one =
+        |d: &Dim, name: &str| d.substitute(&Symbol::new(name), &(Dim::sym(name) + Dim::one()));
     let shifted = from_one(&from_one(dim, Symbol::BATCH), Symbol::SEQ);
     Dim::from(least).known_le(&shifted)
 }

@@ -52,13 +52,19 @@ impl Extent {
     /// The extent times `factor`.
     pub fn times(&self, factor: u32) -> Extent {
         let clamp = self.clamp.clone().map(|e| e * i64::from(factor));
-        Extent { n: self.n.saturating_mul(factor), clamp }
+        Extent {
+            n: self.n.saturating_mul(factor),
+            clamp,
+        }
     }
 
     /// `ceil(self / divisor)`.
     pub fn ceil_div(&self, divisor: u32) -> Extent {
         let clamp = self.clamp.clone().map(|e| e.ceil_div(i64::from(divisor)));
-        Extent { n: self.n.div_ceil(divisor), clamp }
+        Extent {
+            n: self.n.div_ceil(divisor),
+            clamp,
+        }
     }
 
     /// The value when `clamp` evaluates to `value(clamp)`.
@@ -73,13 +79,25 @@ impl Extent {
 impl Region {
     /// Static upper bound of the distance from the first byte to the end of the last run, in bytes.
     pub fn span(&self) -> u64 {
-        let outer = self.dims.iter().map(|(s, n)| u64::from(*s) * u64::from(n.n.saturating_sub(1)));
+        let outer = self
+            .dims
+            .iter()
+            .map(|(s, n)| u64::from(*s) * u64::from(n.n.saturating_sub(1)));
         outer.sum::<u64>() + u64::from(self.bytes.n)
     }
 
     fn new(mode: Mode, view: &View, dims: &[(u32, &Extent)], bytes: Extent) -> Region {
-        let dim = |i: usize| dims.get(i).map_or((0, Extent::from(1)), |(s, n)| (*s, (*n).clone()));
-        Region { view: view.clone(), dims: [dim(0), dim(1), dim(2)], bytes, mode, reach: Reach::Local }
+        let dim = |i: usize| {
+            dims.get(i)
+                .map_or((0, Extent::from(1)), |(s, n)| (*s, (*n).clone()))
+        };
+        Region {
+            view: view.clone(),
+            dims: [dim(0), dim(1), dim(2)],
+            bytes,
+            mode,
+            reach: Reach::Local,
+        }
     }
 }
 
@@ -87,7 +105,11 @@ impl Region {
 fn vector(mode: Mode, operand: &Operand, n: &[Extent; 3], collapsed: bool) -> Region {
     let size = operand.dtype.bytes();
     let dims = [(operand.s0, &n[0]), (operand.s1, &n[1])];
-    let bytes = if operand.bcast || collapsed { Extent::from(size) } else { n[2].times(size) };
+    let bytes = if operand.bcast || collapsed {
+        Extent::from(size)
+    } else {
+        n[2].times(size)
+    };
     Region::new(mode, &operand.view, &dims, bytes)
 }
 
@@ -97,13 +119,24 @@ fn copy_side(mode: Mode, copy: &Copy) -> Region {
         Mode::Write => (&copy.dst, copy.dst_s),
     };
     let n = &copy.n;
-    Region::new(mode, view, &[(s[0], &n[0]), (s[1], &n[1]), (s[2], &n[2])], copy.bytes.clone())
+    Region::new(
+        mode,
+        view,
+        &[(s[0], &n[0]), (s[1], &n[1]), (s[2], &n[2])],
+        copy.bytes.clone(),
+    )
 }
 
 fn copy(copy: &Copy, reach: Reach) -> Accesses {
-    let write = Region { reach, ..copy_side(Mode::Write, copy) };
+    let write = Region {
+        reach,
+        ..copy_side(Mode::Write, copy)
+    };
     let [n0, n1, n2] = copy.n.clone();
-    Accesses { guards: vec![n0, n1, n2, copy.bytes.clone()], regions: vec![copy_side(Mode::Read, copy), write] }
+    Accesses {
+        guards: vec![n0, n1, n2, copy.bytes.clone()],
+        regions: vec![copy_side(Mode::Read, copy), write],
+    }
 }
 
 impl Op {
@@ -116,7 +149,17 @@ impl Op {
         match &self.kind {
             OpKind::Load(c) | OpKind::Store(c) => copy(c, Reach::Local),
             OpKind::PushAll(c) | OpKind::AllGather(c) => copy(c, Reach::AllCores),
-            OpKind::Gather { dst, dst_s0, index, index_i64, count, table, row_stride, bytes, rows } => {
+            OpKind::Gather {
+                dst,
+                dst_s0,
+                index,
+                index_i64,
+                count,
+                table,
+                row_stride,
+                bytes,
+                rows,
+            } => {
                 let index_bytes = count.times(if *index_i64 { 8 } else { 4 });
                 let (rows, bytes) = (Extent::from(*rows), Extent::from(*bytes));
                 let regions = vec![
@@ -124,34 +167,85 @@ impl Op {
                     Region::new(Read, table, &[(*row_stride, &rows)], bytes.clone()),
                     Region::new(Write, dst, &[(*dst_s0, count)], bytes.clone()),
                 ];
-                Accesses { guards: vec![count.clone(), bytes], regions }
+                Accesses {
+                    guards: vec![count.clone(), bytes],
+                    regions,
+                }
             }
-            OpKind::MatMul { dst, dst_s0, a, a_s0, b, b_panel, m, n, k, a_type, b_type, acc } => {
+            OpKind::MatMul {
+                dst,
+                dst_s0,
+                a,
+                a_s0,
+                b,
+                b_panel,
+                m,
+                n,
+                k,
+                a_type,
+                b_type,
+                acc,
+            } => {
                 let out = n.times(4);
                 let mut regions = vec![
                     Region::new(Read, a, &[(*a_s0, m)], k.times(a_type.bytes())),
-                    Region::new(Read, b, &[(*b_panel, &n.ceil_div(PANEL))], k.times(PANEL * b_type.bytes())),
+                    Region::new(
+                        Read,
+                        b,
+                        &[(*b_panel, &n.ceil_div(PANEL))],
+                        k.times(PANEL * b_type.bytes()),
+                    ),
                 ];
                 if *acc {
                     regions.push(Region::new(Read, dst, &[(*dst_s0, m)], out.clone()));
                 }
                 regions.push(Region::new(Write, dst, &[(*dst_s0, m)], out));
-                Accesses { guards: vec![m.clone(), n.clone(), k.clone()], regions }
+                Accesses {
+                    guards: vec![m.clone(), n.clone(), k.clone()],
+                    regions,
+                }
             }
-            OpKind::Binary { op: _, dst, a, b, n } => {
+            OpKind::Binary {
+                op: _,
+                dst,
+                a,
+                b,
+                n,
+            } => {
                 let reads = [vector(Read, a, n, false), vector(Read, b, n, false)];
                 elementwise(reads.into(), vector(Write, dst, n, false), n)
             }
-            OpKind::Unary { op: _, dst, a, n, scale: _, bias: _ } => {
-                elementwise(vec![vector(Read, a, n, false)], vector(Write, dst, n, false), n)
+            OpKind::Unary {
+                op: _,
+                dst,
+                a,
+                n,
+                scale: _,
+                bias: _,
+            } => elementwise(
+                vec![vector(Read, a, n, false)],
+                vector(Write, dst, n, false),
+                n,
+            ),
+            OpKind::Reduce { op: _, dst, a, n } => elementwise(
+                vec![vector(Read, a, n, false)],
+                vector(Write, dst, n, true),
+                n,
+            ),
+            OpKind::Fill { dst, n, value: _ } => {
+                elementwise(vec![], vector(Write, dst, n, false), n)
             }
-            OpKind::Reduce { op: _, dst, a, n } => {
-                elementwise(vec![vector(Read, a, n, false)], vector(Write, dst, n, true), n)
-            }
-            OpKind::Fill { dst, n, value: _ } => elementwise(vec![], vector(Write, dst, n, false), n),
-            OpKind::AttInit { state, rows, heads, d } => {
+            OpKind::AttInit {
+                state,
+                rows,
+                heads,
+                d,
+            } => {
                 let state = att_state(Write, state, rows, *heads, *d);
-                Accesses { guards: vec![rows.clone(), (*heads).into()], regions: vec![state] }
+                Accesses {
+                    guards: vec![rows.clone(), (*heads).into()],
+                    regions: vec![state],
+                }
             }
             OpKind::AttStep {
                 state,
@@ -177,19 +271,43 @@ impl Op {
                 let row = Extent::from(*d * kv_type.bytes());
                 let heads_ext = Extent::from(*heads);
                 let regions = vec![
-                    Region::new(Read, q, &[(*q_s0, rows), (*q_s1, &heads_ext)], Extent::from(*d * 4)),
+                    Region::new(
+                        Read,
+                        q,
+                        &[(*q_s0, rows), (*q_s1, &heads_ext)],
+                        Extent::from(*d * 4),
+                    ),
                     Region::new(Read, k, &[(*k_s0, kv)], row.clone()),
                     Region::new(Read, v, &[(*v_s0, kv)], row),
                     att_state(Read, state, rows, *heads, *d),
                     att_state(Write, state, rows, *heads, *d),
                 ];
-                Accesses { guards: vec![rows.clone(), heads_ext, kv.clone()], regions }
+                Accesses {
+                    guards: vec![rows.clone(), heads_ext, kv.clone()],
+                    regions,
+                }
             }
-            OpKind::AttFin { dst, dst_s0, dst_s1, state, rows, heads, d } => {
+            OpKind::AttFin {
+                dst,
+                dst_s0,
+                dst_s1,
+                state,
+                rows,
+                heads,
+                d,
+            } => {
                 let heads_ext = Extent::from(*heads);
-                let out = Region::new(Write, dst, &[(*dst_s0, rows), (*dst_s1, &heads_ext)], Extent::from(*d * 4));
+                let out = Region::new(
+                    Write,
+                    dst,
+                    &[(*dst_s0, rows), (*dst_s1, &heads_ext)],
+                    Extent::from(*d * 4),
+                );
                 let regions = vec![att_state(Read, state, rows, *heads, *d), out];
-                Accesses { guards: vec![rows.clone(), heads_ext], regions }
+                Accesses {
+                    guards: vec![rows.clone(), heads_ext],
+                    regions,
+                }
             }
         }
     }
@@ -197,7 +315,10 @@ impl Op {
 
 fn elementwise(mut regions: Vec<Region>, write: Region, n: &[Extent; 3]) -> Accesses {
     regions.push(write);
-    Accesses { guards: n.to_vec(), regions }
+    Accesses {
+        guards: n.to_vec(),
+        regions,
+    }
 }
 
 /// The running maximum, sum and accumulator of each (row, head): `rows x heads x (d + 2)` f32.

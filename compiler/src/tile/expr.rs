@@ -61,6 +61,7 @@ impl Expr {
     }
 
     /// Floor division by `d > 0`, folded where possible.
+    #[allow(clippy::should_implement_trait)] // the trait would take any divisor
     pub fn div(self, d: i64) -> Expr {
         match self {
             Expr::Const(c) => Expr::Const(c.div_euclid(d)),
@@ -70,6 +71,7 @@ impl Expr {
     }
 
     /// Remainder by `d > 0`, folded where possible.
+    #[allow(clippy::should_implement_trait)] // the trait would take any divisor
     pub fn rem(self, d: i64) -> Expr {
         match self {
             Expr::Const(c) => Expr::Const(c.rem_euclid(d)),
@@ -155,6 +157,7 @@ impl std::ops::Mul<i64> for Expr {
             Expr::Const(a) => Expr::Const(a * c),
             _ if c == 0 => Expr::ZERO,
             e if c == 1 => e,
+            Expr::Mul(e, b) if b.checked_mul(c).is_some() => Expr::Mul(e, b * c),
             e => Expr::Mul(Box::new(e), c),
         }
     }

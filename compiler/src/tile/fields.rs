@@ -108,14 +108,23 @@ impl Field for Extent {
     }
     fn parse(p: &mut Parser) -> Result<Self, ParseError> {
         let n = p.number()?;
-        let clamp = if p.eat_mark('?') { Some(p.expr()?) } else { None };
+        let clamp = if p.eat_mark('?') {
+            Some(p.expr()?)
+        } else {
+            None
+        };
         Ok(Extent { n, clamp })
     }
 }
 
 impl Field for [Extent; 3] {
     fn print(&self, names: &Names) -> String {
-        format!("[{}, {}, {}]", self[0].print(names), self[1].print(names), self[2].print(names))
+        format!(
+            "[{}, {}, {}]",
+            self[0].print(names),
+            self[1].print(names),
+            self[2].print(names)
+        )
     }
     fn parse(p: &mut Parser) -> Result<Self, ParseError> {
         three(p, Extent::parse)
@@ -143,7 +152,10 @@ impl Field for [u32; 3] {
     }
 }
 
-fn three<T>(p: &mut Parser, item: impl Fn(&mut Parser) -> Result<T, ParseError>) -> Result<[T; 3], ParseError> {
+fn three<T>(
+    p: &mut Parser,
+    item: impl Fn(&mut Parser) -> Result<T, ParseError>,
+) -> Result<[T; 3], ParseError> {
     p.mark('[')?;
     let a = item(p)?;
     p.mark(',')?;
@@ -167,7 +179,13 @@ impl Field for Operand {
         out + if self.bcast { ":bcast" } else { "" }
     }
     fn parse(p: &mut Parser) -> Result<Self, ParseError> {
-        let mut out = Operand { view: View::parse(p)?, s0: 0, s1: 0, dtype: DType::F32, bcast: false };
+        let mut out = Operand {
+            view: View::parse(p)?,
+            s0: 0,
+            s1: 0,
+            dtype: DType::F32,
+            bcast: false,
+        };
         while p.eat_mark(':') {
             if p.at_number() {
                 out.s0 = p.number()?;
@@ -187,10 +205,16 @@ impl Field for Operand {
 trait Word: Sized + std::marker::Copy + PartialEq + 'static {
     const WORDS: &'static [(&'static str, Self)];
     fn word(self) -> &'static str {
-        Self::WORDS.iter().find(|(_, f)| *f == self).map_or("?", |(w, _)| w)
+        Self::WORDS
+            .iter()
+            .find(|(_, f)| *f == self)
+            .map_or("?", |(w, _)| w)
     }
     fn of(word: &str) -> Option<Self> {
-        Self::WORDS.iter().find(|(w, _)| *w == word).map(|(_, f)| *f)
+        Self::WORDS
+            .iter()
+            .find(|(w, _)| *w == word)
+            .map(|(_, f)| *f)
     }
 }
 
@@ -316,7 +340,12 @@ pub(super) fn print_op(op: &Op, names: &Names) -> String {
 pub(super) fn parse_op(p: &mut Parser, queue: Queue) -> Result<Op, ParseError> {
     let here = p.mark_position();
     let mnemonic = p.word()?;
-    let kind = parse_kind(p, &mnemonic)?.ok_or_else(|| here.error(format!("no op is called `{mnemonic}`")))?;
+    let kind = parse_kind(p, &mnemonic)?
+        .ok_or_else(|| here.error(format!("no op is called `{mnemonic}`")))?;
     p.mark('@')?;
-    Ok(Op { queue, kind, origin: OriginId(p.number()?) })
+    Ok(Op {
+        queue,
+        kind,
+        origin: OriginId(p.number()?),
+    })
 }

@@ -72,14 +72,22 @@ struct Lexer<'a> {
 
 /// Splits `text` into tokens; the last one is [`Token::End`]. `;` starts a comment that goes on to the end of its line.
 pub(super) fn lex(text: &str) -> Result<Vec<Spanned>, ParseError> {
-    let mut lexer = Lexer { rest: text.chars().peekable(), line: 1, column: 1 };
+    let mut lexer = Lexer {
+        rest: text.chars().peekable(),
+        line: 1,
+        column: 1,
+    };
     let mut tokens = Vec::new();
     loop {
         lexer.skip_blank();
         let (line, column) = (lexer.line, lexer.column);
         let token = lexer.token()?;
         let end = token == Token::End;
-        tokens.push(Spanned { token, line, column });
+        tokens.push(Spanned {
+            token,
+            line,
+            column,
+        });
         if end {
             return Ok(tokens);
         }
@@ -121,18 +129,27 @@ impl Lexer<'_> {
     }
 
     fn error<T>(&self, message: String) -> Result<T, ParseError> {
-        Err(ParseError { line: self.line, column: self.column, message })
+        Err(ParseError {
+            line: self.line,
+            column: self.column,
+            message,
+        })
     }
 
     fn token(&mut self) -> Result<Token, ParseError> {
-        let Some(&c) = self.rest.peek() else { return Ok(Token::End) };
+        let Some(&c) = self.rest.peek() else {
+            return Ok(Token::End);
+        };
         if word_start(c) {
             return Ok(Token::Word(self.take_while(word_part)));
         }
         if c.is_ascii_digit() {
             let mut number = self.take_while(word_part);
             // An exponent's sign: `1e-5`, but not in `0x1e-5`.
-            if number.ends_with('e') && !number.starts_with("0x") && matches!(self.rest.peek(), Some('-' | '+')) {
+            if number.ends_with('e')
+                && !number.starts_with("0x")
+                && matches!(self.rest.peek(), Some('-' | '+'))
+            {
                 number.extend(self.next());
                 number += &self.take_while(|c| c.is_ascii_digit());
             }
@@ -157,9 +174,15 @@ impl Lexer<'_> {
                 Some('\\') => match self.next() {
                     Some(c @ ('"' | '\\')) => out.push(c),
                     Some('u') => out.push(self.unicode()?),
-                    _ => return self.error("a backslash in a string is followed by `\"`, `\\` or `u{hex}`".into()),
+                    _ => {
+                        return self.error(
+                            "a backslash in a string is followed by `\"`, `\\` or `u{hex}`".into(),
+                        );
+                    }
                 },
-                Some('\n') | None => return self.error("the string does not end on its line".into()),
+                Some('\n') | None => {
+                    return self.error("the string does not end on its line".into());
+                }
                 Some(c) => out.push(c),
             }
         }
@@ -168,7 +191,12 @@ impl Lexer<'_> {
     fn unicode(&mut self) -> Result<char, ParseError> {
         let text = self.take_while(|c| c != '}' && c != '"' && c != '\n');
         let hex = text.strip_prefix('{').filter(|_| self.next() == Some('}'));
-        let found = hex.and_then(|h| u32::from_str_radix(h, 16).ok()).and_then(char::from_u32);
-        found.map_or_else(|| self.error(format!("`\\u{text}` is not `\\u{{hex}}` of a character")), Ok)
+        let found = hex
+            .and_then(|h| u32::from_str_radix(h, 16).ok())
+            .and_then(char::from_u32);
+        found.map_or_else(
+            || self.error(format!("`\\u{text}` is not `\\u{{hex}}` of a character")),
+            Ok,
+        )
     }
 }

@@ -34,7 +34,11 @@ pub(super) struct Position {
 
 impl Position {
     pub(super) fn error(&self, message: String) -> ParseError {
-        ParseError { line: self.line, column: self.column, message }
+        ParseError {
+            line: self.line,
+            column: self.column,
+            message,
+        }
     }
 }
 
@@ -42,7 +46,10 @@ impl Position {
 type Table<T> = BTreeMap<String, Option<T>>;
 
 fn enter<T>(table: &mut Table<T>, name: &str, value: T) {
-    table.entry(name.to_string()).and_modify(|v| *v = None).or_insert(Some(value));
+    table
+        .entry(name.to_string())
+        .and_modify(|v| *v = None)
+        .or_insert(Some(value));
 }
 
 pub(super) struct Parser {
@@ -86,7 +93,14 @@ impl Expr {
 impl Parser {
     fn new(text: &str) -> Result<Parser, ParseError> {
         let (scalars, buffers, rings) = Default::default();
-        Ok(Parser { tokens: lex(text)?, at: 0, depth: 0, scalars, buffers, rings })
+        Ok(Parser {
+            tokens: lex(text)?,
+            at: 0,
+            depth: 0,
+            scalars,
+            buffers,
+            rings,
+        })
     }
 
     fn peek(&self) -> &Token {
@@ -96,16 +110,24 @@ impl Parser {
     /// Where the next token is.
     pub(super) fn mark_position(&self) -> Position {
         let t = self.tokens.get(self.at).or(self.tokens.last());
-        t.map_or(Position { line: 1, column: 1 }, |t| Position { line: t.line, column: t.column })
+        t.map_or(Position { line: 1, column: 1 }, |t| Position {
+            line: t.line,
+            column: t.column,
+        })
     }
 
     /// An error at the next token.
     pub(super) fn expected(&self, what: &str) -> ParseError {
-        self.mark_position().error(format!("expected {what}, found {}", self.peek().describe()))
+        self.mark_position()
+            .error(format!("expected {what}, found {}", self.peek().describe()))
     }
 
     fn end(&self) -> Result<(), ParseError> {
-        if *self.peek() == Token::End { Ok(()) } else { Err(self.expected("the end of the text")) }
+        if *self.peek() == Token::End {
+            Ok(())
+        } else {
+            Err(self.expected("the end of the text"))
+        }
     }
 
     pub(super) fn eat_mark(&mut self, c: char) -> bool {
@@ -115,7 +137,11 @@ impl Parser {
     }
 
     pub(super) fn mark(&mut self, c: char) -> Result<(), ParseError> {
-        if self.eat_mark(c) { Ok(()) } else { Err(self.expected(&format!("`{c}`"))) }
+        if self.eat_mark(c) {
+            Ok(())
+        } else {
+            Err(self.expected(&format!("`{c}`")))
+        }
     }
 
     fn at_word(&self, word: &str) -> bool {
@@ -129,26 +155,37 @@ impl Parser {
     }
 
     fn keyword(&mut self, word: &str) -> Result<(), ParseError> {
-        if self.eat_word(word) { Ok(()) } else { Err(self.expected(&format!("`{word}`"))) }
+        if self.eat_word(word) {
+            Ok(())
+        } else {
+            Err(self.expected(&format!("`{word}`")))
+        }
     }
 
     /// Takes `name=` if it is next.
     pub(super) fn eat_key(&mut self, name: &str) -> bool {
-        let equals = self.tokens.get(self.at + 1).is_some_and(|t| t.token == Token::Mark('='));
+        let equals = self
+            .tokens
+            .get(self.at + 1)
+            .is_some_and(|t| t.token == Token::Mark('='));
         let found = equals && self.at_word(name);
         self.at += 2 * usize::from(found);
         found
     }
 
     pub(super) fn word(&mut self) -> Result<String, ParseError> {
-        let Token::Word(w) = self.peek() else { return Err(self.expected("a word")) };
+        let Token::Word(w) = self.peek() else {
+            return Err(self.expected("a word"));
+        };
         let w = w.clone();
         self.at += 1;
         Ok(w)
     }
 
     fn string(&mut self) -> Result<String, ParseError> {
-        let Token::Str(s) = self.peek() else { return Err(self.expected("a quoted string")) };
+        let Token::Str(s) = self.peek() else {
+            return Err(self.expected("a quoted string"));
+        };
         let s = s.clone();
         self.at += 1;
         Ok(s)
@@ -168,7 +205,9 @@ impl Parser {
 
     fn raw_number(&mut self) -> Result<(Position, String), ParseError> {
         let here = self.mark_position();
-        let Token::Number(n) = self.peek() else { return Err(self.expected("a number")) };
+        let Token::Number(n) = self.peek() else {
+            return Err(self.expected("a number"));
+        };
         let n = n.clone();
         self.at += 1;
         Ok((here, n))
@@ -201,7 +240,9 @@ impl Parser {
             Token::Word(w) if w == "inf" || w == "NaN" => self.word()?,
             _ => self.raw_number()?.1,
         };
-        let value: f32 = text.parse().map_err(|_| here.error(format!("`{text}` is not a number")))?;
+        let value: f32 = text
+            .parse()
+            .map_err(|_| here.error(format!("`{text}` is not a number")))?;
         Ok(sign * value)
     }
 
@@ -226,9 +267,14 @@ impl Parser {
         self.one_of(&words)
     }
 
-    fn nested<T>(&mut self, f: impl FnOnce(&mut Parser) -> Result<T, ParseError>) -> Result<T, ParseError> {
+    fn nested<T>(
+        &mut self,
+        f: impl FnOnce(&mut Parser) -> Result<T, ParseError>,
+    ) -> Result<T, ParseError> {
         if self.depth >= MAX_DEPTH {
-            return Err(self.mark_position().error(format!("nested more than {MAX_DEPTH} levels deep")));
+            return Err(self
+                .mark_position()
+                .error(format!("nested more than {MAX_DEPTH} levels deep")));
         }
         self.depth += 1;
         let out = f(self);
@@ -260,7 +306,9 @@ impl Parser {
         let name = self.name()?;
         match table(self).get(&name) {
             Some(Some(value)) => Ok(value.clone()),
-            Some(None) => Err(here.error(format!("there are several things called `{name}`: write its number"))),
+            Some(None) => Err(here.error(format!(
+                "there are several things called `{name}`: write its number"
+            ))),
             None => Err(here.error(format!("there is no {what} `{name}`"))),
         }
     }
@@ -325,7 +373,11 @@ impl Parser {
     fn divisor(&mut self) -> Result<i64, ParseError> {
         let here = self.mark_position();
         let d = self.int()?;
-        if d > 0 { Ok(d) } else { Err(here.error(format!("division by {d}: divisors are positive"))) }
+        if d > 0 {
+            Ok(d)
+        } else {
+            Err(here.error(format!("division by {d}: divisors are positive")))
+        }
     }
 
     fn atom(&mut self) -> Result<Expr, ParseError> {
@@ -399,7 +451,10 @@ impl Parser {
                 let name = self.name()?;
                 self.keyword("max")?;
                 self.enter_launch(&name, program.launch.len());
-                program.launch.push(Launch { name, max: self.number()? });
+                program.launch.push(Launch {
+                    name,
+                    max: self.number()?,
+                });
             }
             "vars" => loop {
                 let name = self.name()?;
@@ -414,9 +469,15 @@ impl Parser {
                 let here = self.mark_position();
                 let index: usize = self.number()?;
                 if index != program.origins.len() {
-                    return Err(here.error(format!("origins are in order: expected @{}", program.origins.len())));
+                    return Err(here.error(format!(
+                        "origins are in order: expected @{}",
+                        program.origins.len()
+                    )));
                 }
-                let mut origin = Origin { node: self.string()?, onnx: vec![] };
+                let mut origin = Origin {
+                    node: self.string()?,
+                    onnx: vec![],
+                };
                 if self.eat_word("from") {
                     origin.onnx.push(self.string()?);
                     while self.eat_mark(',') {
@@ -443,8 +504,17 @@ impl Parser {
                 self.keyword("bytes")?;
                 let bytes = self.number()?;
                 let addr = self.addr()?;
-                enter(&mut self.buffers, &name, BufferId(program.buffers.len() as u32));
-                program.buffers.push(Buffer { name, space, bytes, addr });
+                enter(
+                    &mut self.buffers,
+                    &name,
+                    BufferId(program.buffers.len() as u32),
+                );
+                program.buffers.push(Buffer {
+                    name,
+                    space,
+                    bytes,
+                    addr,
+                });
             }
             _ => {
                 let rows = "launch, vars, origin, sram, weights, state, input, output, ring or `{`";
@@ -460,7 +530,11 @@ impl Parser {
     }
 
     fn addr(&mut self) -> Result<Option<u64>, ParseError> {
-        if self.eat_word("at") { self.number().map(Some) } else { Ok(None) }
+        if self.eat_word("at") {
+            self.number().map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     fn ring_row(&mut self) -> Result<Ring, ParseError> {
@@ -471,9 +545,19 @@ impl Parser {
         let page = self.number()?;
         self.keyword("slots")?;
         let slots = self.number()?;
-        let sems =
-            if self.eat_word("sems") { Some((SemId(self.number()?), SemId(self.number()?))) } else { None };
-        Ok(Ring { name, consumer, page, slots, addr: self.addr()?, sems })
+        let sems = if self.eat_word("sems") {
+            Some((SemId(self.number()?), SemId(self.number()?)))
+        } else {
+            None
+        };
+        Ok(Ring {
+            name,
+            consumer,
+            page,
+            slots,
+            addr: self.addr()?,
+            sems,
+        })
     }
 
     /// Statements up to and including `}`.
@@ -504,7 +588,9 @@ impl Parser {
     }
 
     fn stmt(&mut self) -> Result<Stmt, ParseError> {
-        let Token::Word(word) = self.peek() else { return Err(self.expected("a statement or `}`")) };
+        let Token::Word(word) = self.peek() else {
+            return Err(self.expected("a statement or `}`"));
+        };
         if let Some(queue) = Queue::ALL.iter().find(|q| q.name() == word).copied() {
             self.word()?;
             return parse_op(self, queue).map(Stmt::Op);
@@ -519,18 +605,30 @@ impl Parser {
                 self.keyword("to")?;
                 let trip = self.expr()?;
                 self.mark('{')?;
-                Stmt::Loop { var, trip, max_trip, body: self.block()? }
+                Stmt::Loop {
+                    var,
+                    trip,
+                    max_trip,
+                    body: self.block()?,
+                }
             }
             "let" => {
                 let var = self.var()?;
                 self.mark('=')?;
-                Stmt::Let { var, value: self.expr()? }
+                Stmt::Let {
+                    var,
+                    value: self.expr()?,
+                }
             }
             "stream" => {
                 let ring = self.ring()?;
                 let fill = self.ops()?;
                 self.keyword("use")?;
-                Stmt::Stream { ring, fill, consume: self.ops()? }
+                Stmt::Stream {
+                    ring,
+                    fill,
+                    consume: self.ops()?,
+                }
             }
             "wait" => {
                 let (queue, sem, n) = self.sem()?;
@@ -538,7 +636,12 @@ impl Parser {
             }
             "post" => {
                 let (queue, sem, n) = self.sem()?;
-                Stmt::Post { queue, sem, n, all_cores: self.eat_word("all") }
+                Stmt::Post {
+                    queue,
+                    sem,
+                    n,
+                    all_cores: self.eat_word("all"),
+                }
             }
             "advance" => Stmt::Advance(self.ring()?),
             _ => return Err(here.error(format!("expected a statement, found `{word}`"))),

@@ -21,7 +21,11 @@ pub(super) struct Names {
 
 /// A name as a bare word, if it can be one, else quoted.
 pub(super) fn name(text: &str) -> String {
-    if is_word(text) && !RESERVED.contains(&text) { text.into() } else { quote(text) }
+    if is_word(text) && !RESERVED.contains(&text) {
+        text.into()
+    } else {
+        quote(text)
+    }
 }
 
 fn references(names: &[&str], all: &[&str], by_index: impl Fn(usize) -> String) -> Vec<String> {
@@ -29,7 +33,13 @@ fn references(names: &[&str], all: &[&str], by_index: impl Fn(usize) -> String) 
     for n in all {
         *count.entry(n).or_default() += 1;
     }
-    let one = |(i, n): (usize, &&str)| if count.get(n) == Some(&1) { name(n) } else { by_index(i) };
+    let one = |(i, n): (usize, &&str)| {
+        if count.get(n) == Some(&1) {
+            name(n)
+        } else {
+            by_index(i)
+        }
+    };
     names.iter().enumerate().map(one).collect()
 }
 
@@ -49,20 +59,33 @@ impl Names {
     }
 
     pub(super) fn var(&self, v: VarId) -> String {
-        self.vars.get(v.0 as usize).cloned().unwrap_or_else(|| format!("${}", v.0))
+        self.vars
+            .get(v.0 as usize)
+            .cloned()
+            .unwrap_or_else(|| format!("${}", v.0))
     }
 
     fn launch(&self, i: u16) -> String {
-        self.launch.get(usize::from(i)).cloned().unwrap_or_else(|| format!("launch({i})"))
+        self.launch
+            .get(usize::from(i))
+            .cloned()
+            .unwrap_or_else(|| format!("launch({i})"))
     }
 
     pub(super) fn ring(&self, r: RingId) -> String {
-        self.rings.get(r.index()).cloned().unwrap_or_else(|| format!("#{}", r.0))
+        self.rings
+            .get(r.index())
+            .cloned()
+            .unwrap_or_else(|| format!("#{}", r.0))
     }
 
     pub(super) fn place(&self, place: Place) -> String {
         match place {
-            Place::Buffer(b) => self.buffers.get(b.index()).cloned().unwrap_or_else(|| format!("#{}", b.0)),
+            Place::Buffer(b) => self
+                .buffers
+                .get(b.index())
+                .cloned()
+                .unwrap_or_else(|| format!("#{}", b.0)),
             Place::Page(r) => format!("page {}", self.ring(r)),
         }
     }
@@ -87,7 +110,11 @@ impl Names {
             Expr::Min(a, b) => (2, format!("min({}, {})", self.expr(a), self.expr(b))),
             Expr::Max(a, b) => (2, format!("max({}, {})", self.expr(a), self.expr(b))),
         };
-        if own < level { format!("({text})") } else { text }
+        if own < level {
+            format!("({text})")
+        } else {
+            text
+        }
     }
 }
 
@@ -139,13 +166,24 @@ impl fmt::Display for Program {
             at(f, b.addr)?;
         }
         for r in &self.rings {
-            write!(f, "ring {} to {} page {} slots {}", name(&r.name), r.consumer.name(), r.page, r.slots)?;
+            write!(
+                f,
+                "ring {} to {} page {} slots {}",
+                name(&r.name),
+                r.consumer.name(),
+                r.page,
+                r.slots
+            )?;
             if let Some((free, full)) = r.sems {
                 write!(f, " sems {} {}", free.0, full.0)?;
             }
             at(f, r.addr)?;
         }
-        let mut printer = Printer { names: Names::new(self), program: self, origin: None };
+        let mut printer = Printer {
+            names: Names::new(self),
+            program: self,
+            origin: None,
+        };
         writeln!(f, "{{")?;
         printer.block(f, &self.body, 1)?;
         writeln!(f, "}}")
@@ -177,18 +215,32 @@ impl Printer<'_> {
     fn stmt(&mut self, f: &mut fmt::Formatter<'_>, s: &Stmt, depth: usize) -> fmt::Result {
         let pad = "  ".repeat(depth);
         match s {
-            Stmt::Loop { var, trip, max_trip, body } => {
+            Stmt::Loop {
+                var,
+                trip,
+                max_trip,
+                body,
+            } => {
                 let (var, trip) = (self.names.var(*var), self.names.expr(trip));
-                self.comment(f, first_origin(body), &pad)?;
+                self.comment(f, common_origin(body), &pad)?;
                 writeln!(f, "{pad}for {var} max {max_trip} to {trip} {{")?;
                 self.block(f, body, depth + 1)?;
                 writeln!(f, "{pad}}}")
             }
             Stmt::Let { var, value } => {
-                writeln!(f, "{pad}let {} = {}", self.names.var(*var), self.names.expr(value))
+                writeln!(
+                    f,
+                    "{pad}let {} = {}",
+                    self.names.var(*var),
+                    self.names.expr(value)
+                )
             }
             Stmt::Op(op) => self.op(f, op, &pad),
-            Stmt::Stream { ring, fill, consume } => {
+            Stmt::Stream {
+                ring,
+                fill,
+                consume,
+            } => {
                 let inner = format!("{pad}  ");
                 self.comment(f, fill.first().or(consume.first()).map(|o| o.origin), &pad)?;
                 writeln!(f, "{pad}stream {} {{", self.names.ring(*ring))?;
@@ -201,8 +253,15 @@ impl Printer<'_> {
                 }
                 writeln!(f, "{pad}}}")
             }
-            Stmt::Wait { queue, sem, n } => writeln!(f, "{pad}wait {} sem {} n {n}", queue.name(), sem.0),
-            Stmt::Post { queue, sem, n, all_cores } => {
+            Stmt::Wait { queue, sem, n } => {
+                writeln!(f, "{pad}wait {} sem {} n {n}", queue.name(), sem.0)
+            }
+            Stmt::Post {
+                queue,
+                sem,
+                n,
+                all_cores,
+            } => {
                 let scope = if *all_cores { " all" } else { "" };
                 writeln!(f, "{pad}post {} sem {} n {n}{scope}", queue.name(), sem.0)
             }
@@ -216,14 +275,21 @@ impl Printer<'_> {
     }
 
     /// Says where the following ops come from, if that changes.
-    fn comment(&mut self, f: &mut fmt::Formatter<'_>, origin: Option<OriginId>, pad: &str) -> fmt::Result {
+    fn comment(
+        &mut self,
+        f: &mut fmt::Formatter<'_>,
+        origin: Option<OriginId>,
+        pad: &str,
+    ) -> fmt::Result {
         if origin.is_none() || origin == self.origin {
             return Ok(());
         }
         self.origin = origin;
         match origin.and_then(|o| self.program.origins.get(o.index())) {
             Some(o) => {
-                let text = [std::slice::from_ref(&o.node), o.onnx.as_slice()].concat().join("  ");
+                let text = [std::slice::from_ref(&o.node), o.onnx.as_slice()]
+                    .concat()
+                    .join("  ");
                 writeln!(f, "{pad}; {}", text.replace(char::is_control, " "))
             }
             None => Ok(()),
@@ -231,11 +297,16 @@ impl Printer<'_> {
     }
 }
 
-fn first_origin(body: &[Stmt]) -> Option<OriginId> {
-    body.iter().find_map(|s| match s {
-        Stmt::Op(op) => Some(op.origin),
-        Stmt::Loop { body, .. } => first_origin(body),
-        Stmt::Stream { fill, consume, .. } => fill.first().or(consume.first()).map(|o| o.origin),
+/// The origin of all ops in a block, if there is one.
+fn common_origin(body: &[Stmt]) -> Option<OriginId> {
+    let mut all = body.iter().filter_map(|s| match s {
+        Stmt::Op(op) => Some(Some(op.origin)),
+        Stmt::Loop { body, .. } => Some(common_origin(body)),
+        Stmt::Stream { fill, consume, .. } => {
+            fill.first().or(consume.first()).map(|o| Some(o.origin))
+        }
         Stmt::Let { .. } | Stmt::Wait { .. } | Stmt::Post { .. } | Stmt::Advance(_) => None,
-    })
+    });
+    let first = all.next()??;
+    all.all(|o| o == Some(first)).then_some(first)
 }

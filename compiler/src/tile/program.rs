@@ -122,6 +122,7 @@ pub struct Ring {
 }
 
 /// A statement.
+#[allow(clippy::large_enum_variant)] // most statements are ops
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stmt {
     /// Runs `body` for `var` = 0 .. `trip` (none if `trip <= 0`).

@@ -1,10 +1,10 @@
 //! Which tile sizes to try, best first.
 
-use llmc_ir::{Graph, Op, Symbol};
+use llmc_ir::{Graph, Op};
 use llmc_isa::Chip;
 
 use super::access::PANEL;
-use super::lower::TileParams;
+use super::lower::{TileParams, max_rows};
 
 /// Least bytes of a weight page: one panel of 64 rows of f32.
 const MIN_PAGE: u32 = 4096;
@@ -26,33 +26,41 @@ pub fn kv_block(graph: &Graph, sram_bytes: u64) -> u32 {
         Op::Attention { head_dim, .. } => Some(head_dim as u64 * 4 * 2),
         _ => None,
     };
-    let position = graph.iter().filter_map(row).max().unwrap_or(1) * u64::from(SLOTS);
+    let position = graph.iter().filter_map(row).max().unwrap_or(1) * KV_SLOTS;
     let most = (sram_bytes / KV_SHARE / position).clamp(1, u64::from(MAX_KV_BLOCK)) as u32;
     1 << most.ilog2()
 }
 
-/// Pages of every ring.
-const SLOTS: u32 = 2;
+/// Pages of the KV ring that its share is meant for.
+const KV_SLOTS: u64 = 2;
+
+/// A weight page takes at most one part in this many of the scratchpad; a ring has a few pages.
+const PAGE_SHARE: u64 = 16;
+
+/// Most rows of a block.
+const MAX_ROWS: u64 = 256;
 
 /// Tile sizes for an entry, in descending preference: more rows in a block first (each block streams all weights
 /// again), then larger weight pages. `compile` takes the first whose buffers fit the scratchpad; the last one is the
 /// smallest there is, and so what it lacks is what the chip lacks.
 pub fn candidates(graph: &Graph, chip: &Chip) -> Vec<TileParams> {
-    let tokens = graph.bounds.get(&Symbol::new(Symbol::SEQ)).copied().unwrap_or(1);
-    let tokens = u32::try_from(tokens).unwrap_or(u32::MAX).max(1);
     let panels = (chip.mxu_cols() / u64::from(PANEL)).clamp(1, 64) as u32;
-    list(graph, tokens, chip.sram_bytes(), panels)
+    list(
+        max_rows(graph),
+        chip.sram_bytes(),
+        panels,
+        kv_block(graph, chip.sram_bytes()),
+    )
 }
 
-fn list(graph: &Graph, tokens: u32, sram_bytes: u64, panels: u32) -> Vec<TileParams> {
-    let kv_block = kv_block(graph, sram_bytes);
-    let mut rows = vec![tokens.min(MAX_ROWS)];
+fn list(tokens: u64, sram_bytes: u64, panels: u32, kv_block: u32) -> Vec<TileParams> {
+    let mut rows = vec![tokens.clamp(1, MAX_ROWS) as u32];
     while let Some(&last) = rows.last()
         && last > 1
     {
-        rows.push(if last.is_power_of_two() { last / 2 } else { 1 << last.ilog2() });
+        rows.push(last.next_power_of_two() / 2);
     }
-    let largest = u32::try_from(sram_bytes / 4 / u64::from(SLOTS)).unwrap_or(MAX_PAGE).clamp(MIN_PAGE, MAX_PAGE);
+    let largest = (sram_bytes / PAGE_SHARE).clamp(u64::from(MIN_PAGE), u64::from(MAX_PAGE)) as u32;
     let mut pages = vec![1 << largest.ilog2()];
     while let Some(&last) = pages.last()
         && last > MIN_PAGE
@@ -63,16 +71,12 @@ fn list(graph: &Graph, tokens: u32, sram_bytes: u64, panels: u32) -> Vec<TilePar
         mt,
         weight_page,
         panels,
-        weight_slots: SLOTS,
         kv_block,
-        kv_slots: SLOTS,
-        vector_slots: SLOTS,
     };
-    rows.iter().flat_map(|mt| pages.iter().map(|page| params(*mt, *page))).collect()
+    rows.iter()
+        .flat_map(|mt| pages.iter().map(|page| params(*mt, *page)))
+        .collect()
 }
-
-/// Most rows of a block.
-const MAX_ROWS: u32 = 256;
 
 #[cfg(test)]
 mod tests {
@@ -80,10 +84,22 @@ mod tests {
 
     #[test]
     fn candidates_shrink_to_the_smallest() {
-        let all = list(&Graph::new("g"), 24, 64 << 10, 8);
+        let all = list(24, 128 << 10, 8, 16);
         let sizes: Vec<_> = all.iter().map(|p| (p.mt, p.weight_page)).collect();
         assert_eq!(sizes[..3], [(24, 8192), (24, 4096), (16, 8192)]);
         assert_eq!(sizes.last(), Some(&(1, 4096)));
-        assert!(all.iter().all(|p| p.kv_block == all[0].kv_block));
+        assert_eq!(list(1, 1 << 30, 8, 16)[0].weight_page, MAX_PAGE);
+    }
+
+    #[test]
+    fn kv_blocks_are_powers_of_two_within_their_share() {
+        let text = "graph \"g\" {\n  state s0 \"k\" f32[1, 2, 64, 32]\n  input %0 \"q\" f32[1, seq, 64]\n  \
+            input %1 \"n\" f32[1, seq, 64]\n  %2 : f32[1, 2, past + seq, 32] = append s0, %1\n  \
+            %3 : f32[1, seq, 64] = attention %0, %2, %2 {heads=2, kv_heads=2, head_dim=32, scale=1.0, causal=true}\n}\n";
+        let graph = llmc_ir::parse_graph(text).unwrap();
+        assert_eq!(
+            [32, 64, 512, 4096].map(|kib| kv_block(&graph, kib << 10)),
+            [8, 16, 128, 128]
+        );
     }
 }

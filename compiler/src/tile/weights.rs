@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use llmc_ir::Const;
 use llmc_isa::DType;
-use llmc_tensor::{DType as TensorType, Tensor, bf16};
+use llmc_tensor::{DType as TensorType, Tensor};
 use thiserror::Error;
 
 use super::access::PANEL;
@@ -93,15 +93,28 @@ impl WeightPlan {
     ///
     /// # Errors
     /// [`PackError::DType`], if the element type has no form in the image.
-    pub fn add(&mut self, constant: &Arc<Const>, packing: Packing) -> Result<&WeightItem, PackError> {
-        let found = self.items.iter().position(|i| i.constant == *constant && i.packing == packing);
+    pub fn add(
+        &mut self,
+        constant: &Arc<Const>,
+        packing: Packing,
+    ) -> Result<&WeightItem, PackError> {
+        let found = self
+            .items
+            .iter()
+            .position(|i| i.constant == *constant && i.packing == packing);
         let index = match found {
             Some(i) => i,
             None => {
                 let dtype = image_type(constant)?;
                 let bytes = packing.elements(constant.shape()) * u64::from(dtype.bytes());
                 let name = self.free_name(constant.name(), packing);
-                self.items.push(WeightItem { name, constant: constant.clone(), packing, dtype, bytes });
+                self.items.push(WeightItem {
+                    name,
+                    constant: constant.clone(),
+                    packing,
+                    dtype,
+                    bytes,
+                });
                 self.items.len() - 1
             }
         };
@@ -113,7 +126,13 @@ impl WeightPlan {
             Packing::Rows => "rows",
             Packing::Panels { .. } => "panels",
         };
-        let more = (1..).map(|i| if i == 1 { format!("{name}.{suffix}") } else { format!("{name}.{suffix}{i}") });
+        let more = (1..).map(|i| {
+            if i == 1 {
+                format!("{name}.{suffix}")
+            } else {
+                format!("{name}.{suffix}{i}")
+            }
+        });
         let mut names = std::iter::once(name.to_string()).chain(more);
         names.find(|n| self.item(n).is_none()).unwrap_or_default()
     }
@@ -124,7 +143,10 @@ fn image_type(constant: &Const) -> Result<DType, PackError> {
     match constant.dtype() {
         TensorType::F32 | TensorType::F16 => Ok(DType::F32),
         TensorType::Bf16 => Ok(DType::Bf16),
-        dtype => Err(PackError::DType { name: constant.name().into(), dtype }),
+        dtype => Err(PackError::DType {
+            name: constant.name().into(),
+            dtype,
+        }),
     }
 }
 
@@ -154,7 +176,11 @@ impl WeightItem {
             Packing::Panels { k, n, slice } => {
                 if tensor.shape() != [k as usize, n as usize] {
                     let (name, shape) = (self.constant.name().into(), tensor.shape().to_vec());
-                    return Err(PackError::Shape { name, shape, packing: self.packing });
+                    return Err(PackError::Shape {
+                        name,
+                        shape,
+                        packing: self.packing,
+                    });
                 }
                 self.write_panels(tensor, [k, n, slice].map(|d| d as usize), sink)
             }
@@ -166,20 +192,33 @@ impl WeightItem {
             return Ok(sink.write_all(tensor.bytes())?);
         }
         for chunk in tensor.bytes().chunks(2 << 12) {
-            let wide: Vec<u8> = chunk.chunks_exact(2).flat_map(|e| widen([e[0], e[1]])).collect();
+            let wide: Vec<u8> = chunk
+                .chunks_exact(2)
+                .flat_map(|e| widen([e[0], e[1]]))
+                .collect();
             sink.write_all(&wide)?;
         }
         Ok(())
     }
 
-    fn write_panels(&self, tensor: &Tensor, [k, n, slice]: [usize; 3], sink: &mut impl Write) -> Result<(), PackError> {
-        let (from, to) = (tensor.dtype().bytes().unwrap_or(1), self.dtype.bytes() as usize);
+    fn write_panels(
+        &self,
+        tensor: &Tensor,
+        [k, n, slice]: [usize; 3],
+        sink: &mut impl Write,
+    ) -> Result<(), PackError> {
+        let (from, to) = (
+            tensor.dtype().bytes().unwrap_or(1),
+            self.dtype.bytes() as usize,
+        );
         let panel = PANEL as usize;
         let source = tensor.bytes();
         let mut bytes = vec![0u8; k * panel * to];
         for start in (0..n).step_by(slice.max(1)) {
             for first in (0..slice).step_by(panel) {
-                let columns = panel.min(slice - first).min(n.saturating_sub(start + first));
+                let columns = panel
+                    .min(slice - first)
+                    .min(n.saturating_sub(start + first));
                 bytes.fill(0);
                 for row in 0..k {
                     let at = (row * n + start + first) * from;
@@ -210,6 +249,7 @@ fn widen(half: [u8; 2]) -> [u8; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use llmc_tensor::bf16;
 
     fn packed(item: &WeightItem) -> Vec<u8> {
         let mut out = Vec::new();
@@ -219,18 +259,28 @@ mod tests {
     }
 
     fn f32s(bytes: &[u8]) -> Vec<f32> {
-        bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+        bytes
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect()
     }
 
     fn matrix(k: usize, n: usize) -> Arc<Const> {
         let values = (0..k * n).map(|i| i as f32 + 1.0).collect();
-        Arc::new(Const::new("w", Tensor::from_vec(vec![k, n], values).unwrap()))
+        Arc::new(Const::new(
+            "w",
+            Tensor::from_vec(vec![k, n], values).unwrap(),
+        ))
     }
 
     /// Element (row, column) of the matrix as the matrix unit finds it, for every element; padding is zero.
     fn check_panels(k: usize, n: usize, slice: usize) {
         let mut plan = WeightPlan::default();
-        let packing = Packing::Panels { k: k as u32, n: n as u32, slice: slice as u32 };
+        let packing = Packing::Panels {
+            k: k as u32,
+            n: n as u32,
+            slice: slice as u32,
+        };
         let item = plan.add(&matrix(k, n), packing).unwrap();
         let values = f32s(&packed(item));
         let per_slice = slice.div_ceil(16);
@@ -239,7 +289,11 @@ mod tests {
             for column in 0..n {
                 let panel = column / slice * per_slice + column % slice / 16;
                 let at = (panel * k + row) * 16 + column % slice % 16;
-                assert_eq!(values[at], (row * n + column) as f32 + 1.0, "row {row} column {column}");
+                assert_eq!(
+                    values[at],
+                    (row * n + column) as f32 + 1.0,
+                    "row {row} column {column}"
+                );
                 padding[at] = 0.0;
             }
         }
@@ -261,16 +315,32 @@ mod tests {
         let mut plan = WeightPlan::default();
         let item = plan.add(&matrix(2, 3), Packing::Rows).unwrap();
         assert_eq!(f32s(&packed(item)), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
-        let tensor = matrix(2, 3).tensor().unwrap().cast(TensorType::F16).unwrap();
-        let item = plan.add(&Arc::new(Const::new("h", tensor)), Packing::Rows).unwrap();
+        let tensor = matrix(2, 3)
+            .tensor()
+            .unwrap()
+            .cast(TensorType::F16)
+            .unwrap();
+        let item = plan
+            .add(&Arc::new(Const::new("h", tensor)), Packing::Rows)
+            .unwrap();
         assert_eq!(f32s(&packed(item)), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     }
 
     #[test]
     fn bf16_stays_bf16() {
-        let tensor = Tensor::from_vec(vec![1, 2], vec![bf16::from_f32(1.0), bf16::from_f32(2.0)]).unwrap();
+        let tensor =
+            Tensor::from_vec(vec![1, 2], vec![bf16::from_f32(1.0), bf16::from_f32(2.0)]).unwrap();
         let mut plan = WeightPlan::default();
-        let item = plan.add(&Arc::new(Const::new("b", tensor)), Packing::Panels { k: 1, n: 2, slice: 2 }).unwrap();
+        let item = plan
+            .add(
+                &Arc::new(Const::new("b", tensor)),
+                Packing::Panels {
+                    k: 1,
+                    n: 2,
+                    slice: 2,
+                },
+            )
+            .unwrap();
         let bytes = packed(item);
         assert_eq!(bytes.len(), 32);
         assert_eq!(bytes[..4], [0x80, 0x3f, 0x00, 0x40]);
@@ -279,7 +349,11 @@ mod tests {
     #[test]
     fn equal_uses_share_an_item() {
         let mut plan = WeightPlan::default();
-        let panels = Packing::Panels { k: 2, n: 3, slice: 3 };
+        let panels = Packing::Panels {
+            k: 2,
+            n: 3,
+            slice: 3,
+        };
         let first = plan.add(&matrix(2, 3), panels).unwrap().name.clone();
         let second = plan.add(&matrix(2, 3), Packing::Rows).unwrap().name.clone();
         assert_eq!((first.as_str(), second.as_str()), ("w", "w.rows"));
@@ -289,12 +363,22 @@ mod tests {
 
     #[test]
     fn what_cannot_be_packed_is_said() {
-        let ids = Arc::new(Const::new("ids", Tensor::from_vec(vec![1], vec![1i64]).unwrap()));
+        let ids = Arc::new(Const::new(
+            "ids",
+            Tensor::from_vec(vec![1], vec![1i64]).unwrap(),
+        ));
         let error = WeightPlan::default().add(&ids, Packing::Rows).unwrap_err();
-        assert_eq!(error.to_string(), "constant `ids` has element type i64, weights are f32, f16 or bf16");
+        assert_eq!(
+            error.to_string(),
+            "constant `ids` has element type i64, weights are f32, f16 or bf16"
+        );
         let opaque = Arc::new(Const::opaque("o", TensorType::F32, vec![1], 0));
         let mut plan = WeightPlan::default();
-        let error = plan.add(&opaque, Packing::Rows).unwrap().write(&mut Vec::new()).unwrap_err();
+        let error = plan
+            .add(&opaque, Packing::Rows)
+            .unwrap()
+            .write(&mut Vec::new())
+            .unwrap_err();
         assert!(error.to_string().contains("has no bytes"));
     }
 }

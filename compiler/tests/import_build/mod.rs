@@ -1,5 +1,7 @@
-//! Builds small ONNX files for the import tests.
+//! Builds small ONNX files for the import tests, and runs what was imported.
 #![allow(dead_code)] // each test file uses a part
+
+pub mod run;
 
 use bytes::Bytes;
 use llmc_compiler::import::proto::*;
@@ -9,12 +11,22 @@ use tempfile::TempDir;
 
 /// An attribute of type INT.
 pub fn int(name: &str, i: i64) -> AttributeProto {
-    AttributeProto { name: name.into(), i, r#type: attribute_type::INT, ..Default::default() }
+    AttributeProto {
+        name: name.into(),
+        i,
+        r#type: attribute_type::INT,
+        ..Default::default()
+    }
 }
 
 /// An attribute of type INTS.
 pub fn ints(name: &str, ints: &[i64]) -> AttributeProto {
-    AttributeProto { name: name.into(), ints: ints.to_vec(), r#type: attribute_type::INTS, ..Default::default() }
+    AttributeProto {
+        name: name.into(),
+        ints: ints.to_vec(),
+        r#type: attribute_type::INTS,
+        ..Default::default()
+    }
 }
 
 /// A node named after its first result.
@@ -55,11 +67,24 @@ pub fn longs(name: &str, dims: &[i64], values: &[i64]) -> TensorProto {
 /// A graph input or output; dims are numbers or names, separated by blanks.
 pub fn port(name: &str, elem_type: i32, dims: &str) -> ValueInfoProto {
     let dim = |d: &str| DimensionProto {
-        value: Some(d.parse().map_or_else(|_| DimValue::Param(d.into()), DimValue::Value)),
+        value: Some(
+            d.parse()
+                .map_or_else(|_| DimValue::Param(d.into()), DimValue::Value),
+        ),
     };
-    let shape = TensorShapeProto { dim: dims.split_whitespace().map(dim).collect() };
-    let tensor = TensorTypeProto { elem_type, shape: Some(shape) };
-    ValueInfoProto { name: name.into(), r#type: Some(TypeProto { tensor_type: Some(tensor) }) }
+    let shape = TensorShapeProto {
+        dim: dims.split_whitespace().map(dim).collect(),
+    };
+    let tensor = TensorTypeProto {
+        elem_type,
+        shape: Some(shape),
+    };
+    ValueInfoProto {
+        name: name.into(),
+        r#type: Some(TypeProto {
+            tensor_type: Some(tensor),
+        }),
+    }
 }
 
 /// A model of opset 18.
@@ -72,8 +97,18 @@ pub fn model(
     ModelProto {
         ir_version: 8,
         producer_name: "test".into(),
-        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: 18 }],
-        graph: Some(GraphProto { name: "g".into(), node, initializer, input, output, ..Default::default() }),
+        opset_import: vec![OperatorSetIdProto {
+            domain: String::new(),
+            version: 18,
+        }],
+        graph: Some(GraphProto {
+            name: "g".into(),
+            node,
+            initializer,
+            input,
+            output,
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }
@@ -112,7 +147,9 @@ pub const VOCAB: usize = 8;
 
 /// The embedding table of [`language_model`].
 pub fn table() -> Vec<f32> {
-    (0..VOCAB * WIDTH).map(|i| ((i * 37 % 23) as f32 - 11.0) / 8.0).collect()
+    (0..VOCAB * WIDTH)
+        .map(|i| ((i * 37 % 23) as f32 - 11.0) / 8.0)
+        .collect()
 }
 
 /// One head of attention over embeddings plus positions, with a cache: as exporters write it, dims named differently.
@@ -133,11 +170,31 @@ pub fn language_model(mask: Mask) -> ModelProto {
         n("Gather", &["x_shape", "one"], "s", vec![]),
         n("Unsqueeze", &["b", "zeros"], "b1", vec![]),
         n("Unsqueeze", &["s", "zeros"], "s1", vec![]),
-        n("Concat", &["b1", "s1", "ones", "minus"], "split_shape", axis(0)),
+        n(
+            "Concat",
+            &["b1", "s1", "ones", "minus"],
+            "split_shape",
+            axis(0),
+        ),
         n("Reshape", &["x", "split_shape"], "split", vec![]),
-        n("Transpose", &["split"], "heads", vec![ints("perm", &[0, 2, 1, 3])]),
-        n("Concat", &["past_key_values.0.key", "heads"], "present.0.key", axis(-2)),
-        n("Transpose", &["present.0.key"], "turned", vec![ints("perm", &[0, 1, 3, 2])]),
+        n(
+            "Transpose",
+            &["split"],
+            "heads",
+            vec![ints("perm", &[0, 2, 1, 3])],
+        ),
+        n(
+            "Concat",
+            &["past_key_values.0.key", "heads"],
+            "present.0.key",
+            axis(-2),
+        ),
+        n(
+            "Transpose",
+            &["present.0.key"],
+            "turned",
+            vec![ints("perm", &[0, 1, 3, 2])],
+        ),
         n("MatMul", &["heads", "turned"], "scores", vec![]),
         // The mask.
         n("Shape", &["past_key_values.0.key"], "past_shape", vec![]),
@@ -157,7 +214,12 @@ pub fn language_model(mask: Mask) -> ModelProto {
             "masked"
         }
         Mask::Padding => {
-            nodes.push(n("Where", &["attended4", "scores", "lowest"], "masked", vec![]));
+            nodes.push(n(
+                "Where",
+                &["attended4", "scores", "lowest"],
+                "masked",
+                vec![],
+            ));
             "masked"
         }
         Mask::Window | Mask::Strange => {
@@ -173,7 +235,12 @@ pub fn language_model(mask: Mask) -> ModelProto {
             };
             nodes.extend(second);
             nodes.push(n("And", &["seen", "near"], "both", vec![]));
-            nodes.push(n("Where", &["both", "nothing", "minus_ten_thousand"], "bias", vec![]));
+            nodes.push(n(
+                "Where",
+                &["both", "nothing", "minus_ten_thousand"],
+                "bias",
+                vec![],
+            ));
             nodes.push(n("Add", &["scores", "bias"], "masked", vec![]));
             "masked"
         }
@@ -181,9 +248,19 @@ pub fn language_model(mask: Mask) -> ModelProto {
     nodes.extend([
         n("Softmax", &[last], "weights", axis(-1)),
         n("MatMul", &["weights", "present.0.key"], "attention", vec![]),
-        n("Transpose", &["attention"], "attention_t", vec![ints("perm", &[0, 2, 1, 3])]),
+        n(
+            "Transpose",
+            &["attention"],
+            "attention_t",
+            vec![ints("perm", &[0, 2, 1, 3])],
+        ),
         n("Concat", &["b1", "s1", "minus"], "joined_shape", axis(0)),
-        n("Reshape", &["attention_t", "joined_shape"], "joined", vec![]),
+        n(
+            "Reshape",
+            &["attention_t", "joined_shape"],
+            "joined",
+            vec![],
+        ),
         n("Transpose", &["table"], "table_t", vec![]),
         n("MatMul", &["joined", "table_t"], "logits", vec![]),
     ]);
@@ -208,7 +285,11 @@ pub fn language_model(mask: Mask) -> ModelProto {
         port("input_ids", data_type::INT64, "batch_size s7"),
         port("attention_mask", data_type::INT64, "batch_size s53"),
         port("position_ids", data_type::INT64, "batch_size s7"),
-        port("past_key_values.0.key", data_type::FLOAT, "batch_size 1 s64 4"),
+        port(
+            "past_key_values.0.key",
+            data_type::FLOAT,
+            "batch_size 1 s64 4",
+        ),
     ];
     let outputs = vec![
         port("logits", data_type::FLOAT, "batch_size s7 8"),

@@ -3,7 +3,7 @@
 use super::values::{Values, around, broadcast, strides, walk};
 use super::{Eval, text};
 use crate::op::ReduceOp;
-use llmc_tensor::{DType, Tensor};
+use llmc_tensor::Tensor;
 
 pub(super) fn reduce(op: ReduceOp, x: &Tensor, axes: &[usize], shape: Vec<usize>) -> Eval<Tensor> {
     let own = strides(x.shape());
@@ -139,55 +139,38 @@ pub(super) fn matmul(a: &Tensor, b: &Tensor, shape: Vec<usize>) -> Eval<Tensor> 
         .zip(broadcast(batch_b, &batch));
     let values = match (Values::of(&narrowed), Values::of(b)) {
         (Values::F(x), Values::F(y)) => {
-            let mut out = Vec::with_capacity(shape.iter().product());
-            for (i, j) in blocks {
-                out.extend(product(
-                    &x[i * m * k..][..m * k],
-                    &y[j * k * n..][..k * n],
-                    k,
-                    n,
-                    |s, a, b| *s += a * b,
-                ));
-            }
-            Values::F(out)
+            Values::F(products(&x, &y, blocks, [m, k, n], |s, a, b| *s += a * b))
         }
         (Values::I(x), Values::I(y)) => {
-            let mut out = Vec::with_capacity(shape.iter().product());
-            for (i, j) in blocks {
-                let add = |s: &mut i64, a: i64, b| *s = s.wrapping_add(a.wrapping_mul(b));
-                out.extend(product(
-                    &x[i * m * k..][..m * k],
-                    &y[j * k * n..][..k * n],
-                    k,
-                    n,
-                    add,
-                ));
-            }
-            Values::I(out)
+            let add = |s: &mut i64, a: i64, b| *s = s.wrapping_add(a.wrapping_mul(b));
+            Values::I(products(&x, &y, blocks, [m, k, n], add))
         }
         _ => return Err("needs numbers of one kind".into()),
     };
-    let dtype: DType = a.dtype();
-    values.into_tensor(dtype, shape)
+    values.into_tensor(a.dtype(), shape)
 }
 
-/// One matrix product [m, k] x [k, n], row by row.
-fn product<T: Copy + Default>(
+/// Matrix products [m, k] x [k, n] of pairs of blocks, one after the other; each sum runs over ascending k.
+fn products<T: Copy + Default>(
     x: &[T],
     y: &[T],
-    k: usize,
-    n: usize,
+    blocks: impl Iterator<Item = (usize, usize)>,
+    [m, k, n]: [usize; 3],
     add: impl Fn(&mut T, T, T),
 ) -> Vec<T> {
-    let rows = x.len().checked_div(k).unwrap_or(0);
-    let mut out = vec![T::default(); rows * n];
-    if n == 0 {
-        return out;
-    }
-    for (row, sums) in x.chunks_exact(k.max(1)).zip(out.chunks_exact_mut(n)) {
-        for (a, line) in row.iter().zip(y.chunks_exact(n)) {
-            for (s, b) in sums.iter_mut().zip(line) {
-                add(s, *a, *b);
+    let mut out = Vec::new();
+    for (i, j) in blocks {
+        let (left, right) = (&x[i * m * k..][..m * k], &y[j * k * n..][..k * n]);
+        let start = out.len();
+        out.resize(start + m * n, T::default());
+        if k == 0 || n == 0 {
+            continue;
+        }
+        for (row, sums) in left.chunks_exact(k).zip(out[start..].chunks_exact_mut(n)) {
+            for (a, line) in row.iter().zip(right.chunks_exact(n)) {
+                for (s, b) in sums.iter_mut().zip(line) {
+                    add(s, *a, *b);
+                }
             }
         }
     }

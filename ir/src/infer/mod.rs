@@ -1,4 +1,4 @@
-//! The result type of each op: element type and shape here, layout in [`layout`].
+//! The result type of each op: element type and shape here, layout in `layout`.
 //!
 //! Two dims go together if they are the same polynomial; broadcasting also takes a constant 1. Nothing is
 //! assumed about symbols that differ: `seq` and `past + seq` do not broadcast.

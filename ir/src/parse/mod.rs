@@ -106,6 +106,7 @@ pub fn parse_module_with(text: &str, consts: ConstSource<'_>) -> Result<Module, 
             message,
         });
     }
+    parser.errors.sort_by_key(|e| (e.line, e.column));
     if parser.errors.is_empty() {
         Ok(Module::new(parser.done))
     } else {

@@ -7,7 +7,10 @@ use crate::inst::{CtlLoop, Inst, ROWS, RowInfo, encode};
 pub fn assemble(text: &str) -> Result<Program, Vec<AsmError>> {
     let mut parser = Parser::default();
     for (number, line) in text.lines().enumerate() {
-        parser.line(&Line { number: number + 1, text: line });
+        parser.line(&Line {
+            number: number + 1,
+            text: line,
+        });
     }
     parser.finish()
 }
@@ -20,7 +23,12 @@ pub fn parse_inst(text: &str) -> Result<Inst, AsmError> {
         let inst = checked(&line, inst, &fields, &mut errors);
         inst.filter(|_| errors.is_empty())
     });
-    inst.ok_or_else(|| errors.into_iter().next().unwrap_or_else(|| line.error(text, "no instruction")))
+    inst.ok_or_else(|| {
+        errors
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| line.error(text, "no instruction"))
+    })
 }
 
 /// A line of the text; parts of it are subslices, whose place gives the column.
@@ -34,7 +42,11 @@ impl Line<'_> {
     fn error(&self, part: &str, message: impl Into<String>) -> AsmError {
         let offset = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
         let before = self.text.get(..offset).unwrap_or("");
-        AsmError { line: self.number, column: before.chars().count() + 1, message: message.into() }
+        AsmError {
+            line: self.number,
+            column: before.chars().count() + 1,
+            message: message.into(),
+        }
     }
 }
 
@@ -71,8 +83,12 @@ impl Parser {
         } else if code == "}" {
             self.close(line, code);
         } else if self.program.entries.is_empty() {
-            self.errors.push(line.error(code, "instruction before the first `.entry`"));
-        } else if let Some(head) = code.strip_suffix('{').filter(|head| head.ends_with([' ', '\t'])) {
+            self.errors
+                .push(line.error(code, "instruction before the first `.entry`"));
+        } else if let Some(head) = code
+            .strip_suffix('{')
+            .filter(|head| head.ends_with([' ', '\t']))
+        {
             self.open(line, head.trim_end());
         } else if let Some((inst, fields)) = instruction(line, code, &mut self.errors)
             && let Some(inst) = checked(line, inst, &fields, &mut self.errors)
@@ -82,22 +98,32 @@ impl Parser {
     }
 
     fn directive(&mut self, line: &Line<'_>, directive: &str) {
-        let (word, name) = directive.split_once(char::is_whitespace).unwrap_or((directive, ""));
+        let (word, name) = directive
+            .split_once(char::is_whitespace)
+            .unwrap_or((directive, ""));
         let name = name.trim();
         self.close_all("this block is still open at the next `.entry`");
         if word != "entry" {
-            self.errors.push(line.error(directive, format!("unknown directive `.{word}`; there is `.entry NAME`")));
+            self.errors.push(line.error(
+                directive,
+                format!("unknown directive `.{word}`; there is `.entry NAME`"),
+            ));
         } else if name.is_empty() || name.contains(char::is_whitespace) {
-            self.errors.push(line.error(directive, "`.entry` needs one name"));
+            self.errors
+                .push(line.error(directive, "`.entry` needs one name"));
         } else if self.program.entries.iter().any(|(other, _)| other == name) {
-            self.errors.push(line.error(name, format!("there are two entries `{name}`")));
+            self.errors
+                .push(line.error(name, format!("there are two entries `{name}`")));
         } else {
             self.program.entries.push((name.to_string(), Vec::new()));
         }
     }
 
     fn len(&self) -> usize {
-        self.program.entries.last().map_or(0, |(_, code)| code.len())
+        self.program
+            .entries
+            .last()
+            .map_or(0, |(_, code)| code.len())
     }
 
     fn push(&mut self, inst: Inst) {
@@ -118,12 +144,20 @@ impl Parser {
                     self.push(parsed);
                 }
                 (Inst::CtlLoop(_), Some((_, place))) => {
-                    self.errors.push(line.error(place, "a loop with a block has no `body` field"));
+                    self.errors
+                        .push(line.error(place, "a loop with a block has no `body` field"));
                 }
-                _ => self.errors.push(line.error(head, "only `ctl.loop` has a block")),
+                _ => self
+                    .errors
+                    .push(line.error(head, "only `ctl.loop` has a block")),
             }
         }
-        self.blocks.push(Block { line: brace.line, column: brace.column, inst, start: self.len() });
+        self.blocks.push(Block {
+            line: brace.line,
+            column: brace.column,
+            inst,
+            start: self.len(),
+        });
     }
 
     fn close(&mut self, line: &Line<'_>, code: &str) {
@@ -133,7 +167,9 @@ impl Parser {
         };
         let body = self.len() - block.start;
         let code_len = u32::try_from(body);
-        let slot = block.inst.and_then(|at| self.program.entries.last_mut()?.1.get_mut(at));
+        let slot = block
+            .inst
+            .and_then(|at| self.program.entries.last_mut()?.1.get_mut(at));
         match (slot, code_len) {
             (Some(Inst::CtlLoop(CtlLoop { body, .. })), Ok(length)) if length > 0 => *body = length,
             // The loop had an error of its own, or its body did.
@@ -149,14 +185,22 @@ impl Parser {
 
     fn close_all(&mut self, message: &str) {
         for block in self.blocks.drain(..) {
-            self.errors.push(AsmError { line: block.line, column: block.column, message: message.to_string() });
+            self.errors.push(AsmError {
+                line: block.line,
+                column: block.column,
+                message: message.to_string(),
+            });
         }
     }
 
     fn finish(mut self) -> Result<Program, Vec<AsmError>> {
         self.close_all("this block is never closed");
         self.errors.sort_by_key(|e| (e.line, e.column));
-        if self.errors.is_empty() { Ok(self.program) } else { Err(self.errors) }
+        if self.errors.is_empty() {
+            Ok(self.program)
+        } else {
+            Err(self.errors)
+        }
     }
 }
 
@@ -168,7 +212,9 @@ fn lookup(mnemonic: &str) -> Option<(&'static RowInfo, Inst)> {
     ROWS.iter().find_map(|row| {
         let mut inst = Inst::zeroed(row.opcode)?;
         let found = if row.is_family() {
-            mnemonic.strip_prefix(row.mnemonic).is_some_and(|op| inst.set("op", op) == Some(Ok(())))
+            mnemonic
+                .strip_prefix(row.mnemonic)
+                .is_some_and(|op| inst.set("op", op) == Some(Ok(())))
         } else {
             row.mnemonic == mnemonic
         };
@@ -177,7 +223,11 @@ fn lookup(mnemonic: &str) -> Option<(&'static RowInfo, Inst)> {
 }
 
 /// Reads `mnemonic field=value, ..`; errors of all fields are collected, and give no instruction.
-fn instruction<'a>(line: &Line<'_>, code: &'a str, errors: &mut Vec<AsmError>) -> Option<(Inst, Fields<'a>)> {
+fn instruction<'a>(
+    line: &Line<'_>,
+    code: &'a str,
+    errors: &mut Vec<AsmError>,
+) -> Option<(Inst, Fields<'a>)> {
     let (mnemonic, rest) = code.split_once(char::is_whitespace).unwrap_or((code, ""));
     let Some((row, mut inst)) = lookup(mnemonic) else {
         errors.push(line.error(mnemonic, format!("unknown instruction `{mnemonic}`")));
@@ -186,7 +236,11 @@ fn instruction<'a>(line: &Line<'_>, code: &'a str, errors: &mut Vec<AsmError>) -
     let before = errors.len();
     let mut fields: Fields<'a> = Vec::new();
     for part in rest.split(',') {
-        let part = if part.trim().is_empty() { part } else { part.trim() };
+        let part = if part.trim().is_empty() {
+            part
+        } else {
+            part.trim()
+        };
         if rest.trim().is_empty() {
             break;
         }
@@ -199,14 +253,28 @@ fn instruction<'a>(line: &Line<'_>, code: &'a str, errors: &mut Vec<AsmError>) -
             continue;
         }
         fields.push((name, value));
-        let set = if row.is_family() && name == "op" { None } else { inst.set(name, value) };
+        let set = if row.is_family() && name == "op" {
+            None
+        } else {
+            inst.set(name, value)
+        };
         match set {
             Some(Ok(())) => {}
-            Some(Err(reason)) => errors.push(line.error(value, format!("field `{name}`: {reason}"))),
+            Some(Err(reason)) => {
+                errors.push(line.error(value, format!("field `{name}`: {reason}")))
+            }
             None => {
-                let names = row.fields.iter().map(|f| f.name).filter(|n| !(row.is_family() && *n == "op"));
+                let names = row
+                    .fields
+                    .iter()
+                    .map(|f| f.name)
+                    .filter(|n| !(row.is_family() && *n == "op"));
                 let names = names.collect::<Vec<_>>().join(", ");
-                let has = if names.is_empty() { "it has no fields".to_string() } else { format!("it has {names}") };
+                let has = if names.is_empty() {
+                    "it has no fields".to_string()
+                } else {
+                    format!("it has {names}")
+                };
                 errors.push(line.error(part, format!("`{mnemonic}` has no field `{name}`; {has}")));
             }
         }
@@ -215,11 +283,19 @@ fn instruction<'a>(line: &Line<'_>, code: &'a str, errors: &mut Vec<AsmError>) -
 }
 
 /// The instruction if it can be encoded; else an error at the field.
-fn checked(line: &Line<'_>, inst: Inst, fields: &Fields<'_>, errors: &mut Vec<AsmError>) -> Option<Inst> {
+fn checked(
+    line: &Line<'_>,
+    inst: Inst,
+    fields: &Fields<'_>,
+    errors: &mut Vec<AsmError>,
+) -> Option<Inst> {
     match encode(&inst) {
         Ok(_) => Some(inst),
         Err(error) => {
-            let place = fields.iter().find(|(name, _)| *name == error.field).map_or(line.text.trim_start(), |f| f.1);
+            let place = fields
+                .iter()
+                .find(|(name, _)| *name == error.field)
+                .map_or(line.text.trim_start(), |f| f.1);
             errors.push(line.error(place, format!("field `{}`: {}", error.field, error.reason)));
             None
         }

@@ -3,7 +3,10 @@ use crate::inst::{CtlLoop, encode};
 
 fn errors(text: &str) -> String {
     let list = assemble(text).expect_err("no error");
-    list.iter().map(AsmError::to_string).collect::<Vec<_>>().join("\n")
+    list.iter()
+        .map(AsmError::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
@@ -32,7 +35,10 @@ fn a_program_prints_as_it_was_written() {
     let program = assemble(text).unwrap();
     assert_eq!(disassemble(&program, None), text);
     assert_eq!(program.entries[0].1.len(), 14);
-    assert!(matches!(program.entries[0].1[3], Inst::CtlLoop(CtlLoop { body: 4, .. })));
+    assert!(matches!(
+        program.entries[0].1[3],
+        Inst::CtlLoop(CtlLoop { body: 4, .. })
+    ));
 }
 
 #[test]
@@ -84,26 +90,51 @@ ctl.halt
 
 #[test]
 fn empty_loop() {
-    assert_eq!(errors(".entry a\nctl.loop count=r1 {\n}\n"), "2:1: a loop needs at least one instruction in its block");
+    assert_eq!(
+        errors(".entry a\nctl.loop count=r1 {\n}\n"),
+        "2:1: a loop needs at least one instruction in its block"
+    );
 }
 
 #[test]
 fn special_floats_survive() {
-    for text in ["inf", "-inf", "nan:0x7fc00001", "-0.0", "1e-45", "3.4028235e38"] {
+    for text in [
+        "inf",
+        "-inf",
+        "nan:0x7fc00001",
+        "-0.0",
+        "1e-45",
+        "3.4028235e38",
+    ] {
         let line = format!("vpu.fill value={text}");
         let inst = parse_inst(&line).unwrap();
         assert_eq!(print_inst(&inst), line);
         assert!(encode(&inst).is_ok());
     }
-    assert!(parse_inst("vpu.fill value=nan").unwrap_err().to_string().contains("nan:0x7fc00000"));
+    assert!(
+        parse_inst("vpu.fill value=nan")
+            .unwrap_err()
+            .to_string()
+            .contains("nan:0x7fc00000")
+    );
 }
 
 #[test]
 fn the_debug_map_becomes_comments() {
     let program = assemble(".entry a\nctl.core rd=r1\nctl.halt\n").unwrap();
-    let op = DebugOp { tile_op: "halt".into(), graph_node: "%1".into(), onnx: vec!["/a\n".into()] };
-    let debug = DebugMap { ops: vec![op], inst_op: vec![0, 1] };
+    let op = DebugOp {
+        tile_op: "halt".into(),
+        graph_node: "%1".into(),
+        onnx: vec!["/a\n".into()],
+    };
+    let debug = DebugMap {
+        ops: vec![op],
+        inst_op: vec![0, 1],
+    };
     let text = disassemble(&program, Some(&debug));
-    assert_eq!(text, ".entry a\n    ctl.core rd=r1\n    ctl.halt  ; halt | %1 | \"/a \"\n");
+    assert_eq!(
+        text,
+        ".entry a\n    ctl.core rd=r1\n    ctl.halt  ; halt | %1 | \"/a \"\n"
+    );
     assert_eq!(assemble(&text).unwrap(), program);
 }

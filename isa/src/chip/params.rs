@@ -29,9 +29,10 @@ impl Status {
 }
 
 /// Which operand stays in the matrix unit's array.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dataflow {
     /// Results: the array holds a tile of C, and k streams through it.
+    #[default]
     OutputStationary,
     /// Weights: the array holds a tile of B, and rows of A stream through it.
     WeightStationary,
@@ -130,7 +131,9 @@ trait ParamType: Sized {
 
 impl ParamType for u64 {
     fn read(value: &Value, kind: &ParamKind) -> Result<Self, String> {
-        let ParamKind::Int(lo, hi) = *kind else { return Err("is no integer parameter".to_string()) };
+        let ParamKind::Int(lo, hi) = *kind else {
+            return Err("is no integer parameter".to_string());
+        };
         let number = match value {
             Value::Int(v) => u64::try_from(*v).ok(),
             Value::Float(v) if v.fract() == 0.0 && (0.0..=9e15).contains(v) => Some(*v as u64),
@@ -148,7 +151,9 @@ impl ParamType for u64 {
 
 impl ParamType for f64 {
     fn read(value: &Value, kind: &ParamKind) -> Result<Self, String> {
-        let ParamKind::Float(lo, hi) = *kind else { return Err("is no number parameter".to_string()) };
+        let ParamKind::Float(lo, hi) = *kind else {
+            return Err("is no number parameter".to_string());
+        };
         let number = match value {
             Value::Int(v) => Some(*v as f64),
             Value::Float(v) => Some(*v),
@@ -164,18 +169,14 @@ impl ParamType for f64 {
     }
 }
 
-impl Default for Dataflow {
-    fn default() -> Self {
-        Dataflow::OutputStationary
-    }
-}
-
 impl ParamType for Dataflow {
     fn read(value: &Value, _kind: &ParamKind) -> Result<Self, String> {
         match value {
             Value::Text(v) if v == "os" => Ok(Dataflow::OutputStationary),
             Value::Text(v) if v == "ws" => Ok(Dataflow::WeightStationary),
-            _ => Err(format!("is {value}, expected \"os\" (output stationary) or \"ws\" (weight stationary)")),
+            _ => Err(format!(
+                "is {value}, expected \"os\" (output stationary) or \"ws\" (weight stationary)"
+            )),
         }
     }
     fn write(&self) -> Value {

@@ -1,8 +1,8 @@
 //! Reading a chip file: every unknown, missing or ill-formed key is reported, with its line.
 
+use super::Chip;
 use super::check::Problem;
 use super::params::{PARAMS, Params, Status, Value};
-use super::Chip;
 use std::collections::BTreeSet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -18,17 +18,34 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn line(&self, at: usize) -> usize {
-        self.text.as_bytes().iter().take(at).filter(|b| **b == b'\n').count() + 1
+        self.text
+            .as_bytes()
+            .iter()
+            .take(at)
+            .filter(|b| **b == b'\n')
+            .count()
+            + 1
     }
 
     fn report(&mut self, at: Option<usize>, key: &str, message: impl Into<String>) {
         let line = at.map_or(0, |at| self.line(at));
         let (origin, key) = (self.origin.to_string(), key.to_string());
-        self.problems.push(Problem { origin, line, key, message: message.into() });
+        self.problems.push(Problem {
+            origin,
+            line,
+            key,
+            message: message.into(),
+        });
     }
 
     /// A text that must be there and not be empty.
-    fn string(&mut self, table: &DeTable<'_>, at: Option<usize>, key: &str, path: &str) -> Option<String> {
+    fn string(
+        &mut self,
+        table: &DeTable<'_>,
+        at: Option<usize>,
+        key: &str,
+        path: &str,
+    ) -> Option<String> {
         match table.get(key).map(|v| (v.span().start, v.get_ref())) {
             Some((_, DeValue::String(text))) if !text.trim().is_empty() => Some(text.to_string()),
             Some((at, _)) => {
@@ -45,7 +62,11 @@ impl Reader<'_> {
 
 /// The chip of `text`, or all that is wrong with it.
 pub(super) fn parse(text: &str, origin: &str) -> Result<Chip, Vec<Problem>> {
-    let mut reader = Reader { text, origin, problems: Vec::new() };
+    let mut reader = Reader {
+        text,
+        origin,
+        problems: Vec::new(),
+    };
     let table = match DeTable::parse(text) {
         Ok(table) => table.into_inner(),
         Err(error) => {
@@ -67,9 +88,13 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Chip, Vec<Problem>> {
     }
     report_unknown(&mut reader, &table);
     match (name, description) {
-        (Some(name), Some(description)) if reader.problems.is_empty() => {
-            Ok(Chip { name, description, origin: origin.to_string(), params, text: text.to_string() })
-        }
+        (Some(name), Some(description)) if reader.problems.is_empty() => Ok(Chip {
+            name,
+            description,
+            origin: origin.to_string(),
+            params,
+            text: text.to_string(),
+        }),
         _ => {
             reader.problems.sort_by_key(|p| p.line);
             Err(reader.problems)
@@ -77,22 +102,47 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Chip, Vec<Problem>> {
     }
 }
 
-fn read_param(reader: &mut Reader<'_>, params: &mut Params, index: usize, path: &str, entry: &Spanned<DeValue<'_>>) {
+fn read_param(
+    reader: &mut Reader<'_>,
+    params: &mut Params,
+    index: usize,
+    path: &str,
+    entry: &Spanned<DeValue<'_>>,
+) {
     let at = entry.span().start;
     let DeValue::Table(parts) = entry.get_ref() else {
-        reader.report(Some(at), path, "must be written { value = .., source = \"..\", status = \"..\" }");
+        reader.report(
+            Some(at),
+            path,
+            "must be written { value = .., source = \"..\", status = \"..\" }",
+        );
         return;
     };
-    for key in parts.keys().filter(|k| !PARTS.contains(&k.get_ref().as_ref())) {
-        let message = format!("has an unknown part `{}`; the parts are {}", key.get_ref(), PARTS.join(", "));
+    for key in parts
+        .keys()
+        .filter(|k| !PARTS.contains(&k.get_ref().as_ref()))
+    {
+        let message = format!(
+            "has an unknown part `{}`; the parts are {}",
+            key.get_ref(),
+            PARTS.join(", ")
+        );
         reader.report(Some(key.span().start), path, message);
     }
-    let source = reader.string(parts, Some(at), "source", path).unwrap_or_default();
+    let source = reader
+        .string(parts, Some(at), "source", path)
+        .unwrap_or_default();
     let word = reader.string(parts, Some(at), "status", path);
-    let status = word.as_deref().and_then(|w| Status::ALL.into_iter().find(|s| s.name() == w));
+    let status = word
+        .as_deref()
+        .and_then(|w| Status::ALL.into_iter().find(|s| s.name() == w));
     if let (Some(word), None) = (&word, status) {
         let names = Status::ALL.map(Status::name).join(", ");
-        reader.report(Some(at), path, format!("has status `{word}`; the states are {names}"));
+        reader.report(
+            Some(at),
+            path,
+            format!("has status `{word}`; the states are {names}"),
+        );
     }
     let Some(value) = parts.get("value") else {
         reader.report(Some(at), path, "has no `value`");
@@ -102,7 +152,13 @@ fn read_param(reader: &mut Reader<'_>, params: &mut Params, index: usize, path: 
     let read = match read_value(value.get_ref()) {
         Some(value) => {
             let line = reader.line(at);
-            params.set(index, &value, &source, status.unwrap_or(Status::Estimate), line)
+            params.set(
+                index,
+                &value,
+                &source,
+                status.unwrap_or(Status::Estimate),
+                line,
+            )
         }
         None => Err("needs a number or a word as `value`".to_string()),
     };
@@ -113,7 +169,9 @@ fn read_param(reader: &mut Reader<'_>, params: &mut Params, index: usize, path: 
 
 fn read_value(value: &DeValue<'_>) -> Option<Value> {
     match value {
-        DeValue::Integer(v) => i64::from_str_radix(v.as_str(), v.radix()).ok().map(Value::Int),
+        DeValue::Integer(v) => i64::from_str_radix(v.as_str(), v.radix())
+            .ok()
+            .map(Value::Int),
         DeValue::Float(v) => v.as_str().parse().ok().map(Value::Float),
         DeValue::String(v) => Some(Value::Text(v.to_string())),
         DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
@@ -131,7 +189,11 @@ fn report_unknown(reader: &mut Reader<'_>, table: &DeTable<'_>) {
         if !sections.contains(name) {
             let names: Vec<&str> = sections.iter().copied().collect();
             let hint = nearest(name, &names);
-            reader.report(Some(at), name, format!("is no section of a chip file{hint}"));
+            reader.report(
+                Some(at),
+                name,
+                format!("is no section of a chip file{hint}"),
+            );
             continue;
         }
         let Some(section) = value.get_ref().as_table() else {
@@ -158,7 +220,9 @@ pub(super) fn unknown_key(path: &str) -> String {
 fn nearest(word: &str, names: &[&str]) -> String {
     let best = names.iter().min_by_key(|name| distance(word, name));
     match best {
-        Some(name) if distance(word, name) <= 1 + word.len() / 3 => format!("; did you mean `{name}`?"),
+        Some(name) if distance(word, name) <= 1 + word.len() / 3 => {
+            format!("; did you mean `{name}`?")
+        }
         _ => String::new(),
     }
 }

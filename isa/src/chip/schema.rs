@@ -31,7 +31,10 @@ pub fn json_schema() -> String {
     required.extend(sections.keys().map(|k| k.as_str().into()));
     let mut properties = Map::new();
     properties.insert("name".into(), json!({ "type": "string", "minLength": 1 }));
-    properties.insert("description".into(), json!({ "type": "string", "minLength": 1 }));
+    properties.insert(
+        "description".into(),
+        json!({ "type": "string", "minLength": 1 }),
+    );
     properties.extend(sections);
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

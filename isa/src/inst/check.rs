@@ -8,8 +8,15 @@ impl Inst {
     /// The mnemonic in full.
     pub fn mnemonic(&self) -> String {
         let row = self.row();
-        let op = self.texts().into_iter().find(|(name, ..)| row.is_family() && *name == "op");
-        format!("{}{}", row.mnemonic, op.map_or(String::new(), |(_, text, _)| text))
+        let op = self
+            .texts()
+            .into_iter()
+            .find(|(name, ..)| row.is_family() && *name == "op");
+        format!(
+            "{}{}",
+            row.mnemonic,
+            op.map_or(String::new(), |(_, text, _)| text)
+        )
     }
 
     /// Rules of single rows; the error names the field.
@@ -59,9 +66,19 @@ fn positive(field: &'static str, value: i64) -> Broken {
 
 fn dma_queue(queue: Queue) -> Broken {
     let dma = matches!(queue, Queue::Dma0 | Queue::Dma1);
-    (!dma).then(|| ("queue", format!("{} ({}) is no DMA engine (dma0 or dma1)", queue as u8, queue.name())))
+    (!dma).then(|| {
+        (
+            "queue",
+            format!(
+                "{} ({}) is no DMA engine (dma0 or dma1)",
+                queue as u8,
+                queue.name()
+            ),
+        )
+    })
 }
 
 fn no_bcast(dst: &VOp) -> Broken {
-    dst.bcast.then(|| ("dst", "a destination cannot be broadcast".to_string()))
+    dst.bcast
+        .then(|| ("dst", "a destination cannot be broadcast".to_string()))
 }

@@ -117,7 +117,10 @@ pub struct ResolveError {
 }
 
 /// Reads the bytes `lo..hi` of `word` as an integer.
-pub(super) fn get<F: Field>(word: &Word, field: &'static FieldInfo) -> Result<F, (&'static FieldInfo, String)> {
+pub(super) fn get<F: Field>(
+    word: &Word,
+    field: &'static FieldInfo,
+) -> Result<F, (&'static FieldInfo, String)> {
     let mut raw = [0; 16];
     raw[..field.hi - field.lo].copy_from_slice(&word[field.lo..field.hi]);
     F::unpack(u128::from_le_bytes(raw), field.bits()).map_err(|reason| (field, reason))
@@ -136,8 +139,11 @@ pub(super) fn put<F: Field>(
 
 /// Encodes an instruction. Fails if a field value is out of the range of its encoding, or not allowed in its row.
 pub fn encode(inst: &Inst) -> Result<Word, EncodeError> {
-    let error =
-        |(field, reason): (&FieldInfo, String)| EncodeError { mnemonic: inst.mnemonic(), field: field.name, reason };
+    let error = |(field, reason): (&FieldInfo, String)| EncodeError {
+        mnemonic: inst.mnemonic(),
+        field: field.name,
+        reason,
+    };
     let mut word = [0; WORD_BYTES];
     word[0] = inst.row().opcode;
     inst.pack(&mut word).map_err(error)?;
@@ -148,19 +154,30 @@ pub fn encode(inst: &Inst) -> Result<Word, EncodeError> {
 /// Decodes the instruction in `word`, which lies at byte `pos` of the code. Every word that decodes is the encoding of the
 /// instruction it decodes to: undefined opcodes, non-zero unused bytes and field values out of range are errors.
 pub fn decode(word: &Word, pos: u64) -> Result<Inst, DecodeError> {
-    let row = RowInfo::by_opcode(word[0])
-        .ok_or_else(|| DecodeError { at: pos, reason: format!("undefined opcode {:#04x}", word[0]) })?;
+    let undefined = || DecodeError {
+        at: pos,
+        reason: format!("undefined opcode {:#04x}", word[0]),
+    };
+    let row = RowInfo::by_opcode(word[0]).ok_or_else(undefined)?;
     let error = |(field, reason): (&FieldInfo, String)| DecodeError {
         at: pos + field.lo as u64,
         reason: format!("field `{}` of `{}`: {reason}", field.name, row.mnemonic),
     };
     for (at, byte) in word.iter().enumerate().skip(1) {
         if *byte != 0 && !row.fields.iter().any(|f| (f.lo..f.hi).contains(&at)) {
-            let reason = format!("reserved byte {at} of `{}` is {byte:#04x}, it must be 0", row.mnemonic);
-            return Err(DecodeError { at: pos + at as u64, reason });
+            let reason = format!(
+                "reserved byte {at} of `{}` is {byte:#04x}, it must be 0",
+                row.mnemonic
+            );
+            return Err(DecodeError {
+                at: pos + at as u64,
+                reason,
+            });
         }
     }
-    let inst = Inst::unpack(row.opcode, word).map_err(error)?;
+    let inst = Inst::unpack(row.opcode, word)
+        .ok_or_else(undefined)?
+        .map_err(error)?;
     inst.check().map_err(error)?;
     Ok(inst)
 }
@@ -265,12 +282,9 @@ macro_rules! instructions {
                 match self { $(Inst::$name(i) => i.pack(word)),* }
             }
 
-            pub(super) fn unpack(opcode: u8, word: &Word) -> Result<Inst, (&'static FieldInfo, String)> {
-                match opcode {
-                    $($opcode => $name::unpack(word).map(Inst::$name),)*
-                    // Callers look the opcode up first, so that halt is never reached by an undefined one.
-                    _ => Ok(Inst::CtlHalt(CtlHalt {})),
-                }
+            /// The fields of `word`; `None` if no row has this opcode.
+            pub(super) fn unpack(opcode: u8, word: &Word) -> Option<Result<Inst, (&'static FieldInfo, String)>> {
+                match opcode { $($opcode => Some($name::unpack(word).map(Inst::$name)),)* _ => None }
             }
 
             /// The engine queue this instruction is pushed to; `None` if `ctl` executes it itself.

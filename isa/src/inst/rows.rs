@@ -1,6 +1,8 @@
 //! The rows. Lines of a row's documentation after the first say what it does, as pseudo-code where that is shorter.
 
-use super::codec::{FieldInfo, ResolveError, Row, RowInfo, Word, engine_of, get, instructions, put};
+use super::codec::{
+    FieldInfo, ResolveError, Row, RowInfo, Word, engine_of, get, instructions, put,
+};
 use crate::field::Field;
 use crate::operand::*;
 

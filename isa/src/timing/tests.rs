@@ -4,16 +4,33 @@ use crate::asm::parse_inst;
 /// Closed forms against numbers published elsewhere: LLMCompass' table of output-stationary arrays, and SCALE-Sim v3.
 #[test]
 fn array_goldens() {
-    let os16 = [((16, 16, 16), 45), ((16, 16, 256), 285), ((16, 128, 16), 367), ((32, 32, 128), 631)];
+    let os16 = [
+        ((16, 16, 16), 45),
+        ((16, 16, 256), 285),
+        ((16, 128, 16), 367),
+        ((32, 32, 128), 631),
+    ];
     for ((m, n, k), cycles) in os16 {
-        assert_eq!(mxu_os(m, n, k, 16, 16), cycles, "LLMCompass 16 x 16, {m} {n} {k}");
+        assert_eq!(
+            mxu_os(m, n, k, 16, 16),
+            cycles,
+            "LLMCompass 16 x 16, {m} {n} {k}"
+        );
     }
     for ((m, n, k), cycles) in [((128, 128, 128), 381), ((128, 128, 512), 765)] {
-        assert_eq!(mxu_os(m, n, k, 128, 128), cycles, "LLMCompass 128 x 128, {m} {n} {k}");
+        assert_eq!(
+            mxu_os(m, n, k, 128, 128),
+            cycles,
+            "LLMCompass 128 x 128, {m} {n} {k}"
+        );
     }
     assert_eq!(mxu_os(256, 128, 256, 32, 32), 10175, "SCALE-Sim GEMM");
     assert_eq!(mxu_ws(256, 128, 256, 32, 32), 11199, "SCALE-Sim GEMM");
-    assert_eq!(mxu_ws(3025, 96, 363, 32, 32), 112_283, "SCALE-Sim AlexNet conv1");
+    assert_eq!(
+        mxu_ws(3025, 96, 363, 32, 32),
+        112_283,
+        "SCALE-Sim AlexNet conv1"
+    );
 }
 
 /// Cost of one instruction as text on the edge chip with round numbers.
@@ -30,17 +47,28 @@ fn mxu_cost_follows_the_array() {
     assert_eq!((f32.macs_f32, f32.macs_bf16), (4 * 40 * 128, 0));
     assert_eq!(f32.sram_bytes, 4 * 512 + 3 * 128 * 16 * 4 + 4 * 40 * 4);
     let bf16 = on_edge(&format!("{mm}, b_type=bf16"));
-    assert_eq!((bf16.busy, bf16.macs_bf16), (8 + mxu_os(4, 40, 128, 32, 32), 4 * 40 * 128));
+    assert_eq!(
+        (bf16.busy, bf16.macs_bf16),
+        (8 + mxu_os(4, 40, 128, 32, 32), 4 * 40 * 128)
+    );
 }
 
 #[test]
 fn dma_cost_counts_blocks_and_bursts() {
     // Contiguous in DRAM, rows of 100 bytes in SRAM: two port cycles per row.
     let load = on_edge("dma.load queue=dma0, dst_s0=128, src_s0=100, n0=10, n1=1, n2=1, bytes=100");
-    assert_eq!((load.busy, load.latency, load.dram_bytes, load.sram_bytes), (32 + 20, 120, 1024, 1000));
-    let push = on_edge("dma.push queue=dma1, scope=all, n0=1, n1=1, n2=1, bytes=1000, dst=[0x1000]");
-    assert_eq!((push.busy, push.noc_bytes, push.sram_bytes, push.dram_bytes), (32 + 32, 1000, 1000, 0));
-    let gather = on_edge("dma.gather queue=dma0, index=[0x100], count=3, row_stride=40, bytes=40, rows=9");
+    assert_eq!(
+        (load.busy, load.latency, load.dram_bytes, load.sram_bytes),
+        (32 + 20, 120, 1024, 1000)
+    );
+    let push =
+        on_edge("dma.push queue=dma1, scope=all, n0=1, n1=1, n2=1, bytes=1000, dst=[0x1000]");
+    assert_eq!(
+        (push.busy, push.noc_bytes, push.sram_bytes, push.dram_bytes),
+        (32 + 32, 1000, 1000, 0)
+    );
+    let gather =
+        on_edge("dma.gather queue=dma0, index=[0x100], count=3, row_stride=40, bytes=40, rows=9");
     assert_eq!((gather.busy, gather.dram_bytes), (32 + 1 + 3, 3 * 64));
 }
 
@@ -49,15 +77,36 @@ fn vpu_and_att_costs() {
     let add = "dst=f32[0x0:400], a=f32[0x0:400], b=f32[0x0:400], n0=2, n1=1, n2=100";
     assert_eq!(on_edge(&format!("vpu.add {add}")).busy, 16 + 7);
     assert_eq!(on_edge(&format!("vpu.div {add}")).busy, 16 + 4 * 7);
-    assert_eq!(on_edge("vpu.exp dst=f32[0x0], a=f32[0x0], scale=1.0, n0=1, n1=1, n2=33").busy, 16 + 8 * 2);
+    assert_eq!(
+        on_edge("vpu.exp dst=f32[0x0], a=f32[0x0], scale=1.0, n0=1, n1=1, n2=33").busy,
+        16 + 8 * 2
+    );
     let step = on_edge("att.step state=[0x4000], rows=2, heads=3, d=16, kv=20, scale=1.0");
-    assert_eq!((step.busy, step.macs_f32), (16 + (2 * 3 * 20 * 32_u64).div_ceil(256) + 15, 2 * 3 * 20 * 32));
+    assert_eq!(
+        (step.busy, step.macs_f32),
+        (
+            16 + (2 * 3 * 20 * 32_u64).div_ceil(256) + 15,
+            2 * 3 * 20 * 32
+        )
+    );
 }
 
 #[test]
 fn no_ops_and_ctl_cost_one_cycle() {
-    for text in ["mxu.mm n=16, k=16", "ctl.halt", "sem.wait queue=vpu, n=1", "dma.load queue=dma1"] {
-        assert_eq!(on_edge(text), Cost { busy: 1, ..Cost::default() }, "{text}");
+    for text in [
+        "mxu.mm n=16, k=16",
+        "ctl.halt",
+        "sem.wait queue=vpu, n=1",
+        "dma.load queue=dma1",
+    ] {
+        assert_eq!(
+            on_edge(text),
+            Cost {
+                busy: 1,
+                ..Cost::default()
+            },
+            "{text}"
+        );
     }
 }
 
@@ -67,8 +116,14 @@ fn shared_resources() {
     assert_eq!(dram_cycles(3_690_000, &chip), 1800);
     assert_eq!((dram_cycles(1, &chip), dram_cycles(0, &chip)), (1, 0));
     assert_eq!(dram_latency(&chip), 540);
-    assert_eq!((hops(0, 31, &chip), hops(9, 9, &chip), hops(7, 8, &chip)), (7 + 3, 0, 7 + 1));
-    assert_eq!((noc_latency(0, 1, &chip), noc_broadcast_latency(0, &chip)), (4, 40));
+    assert_eq!(
+        (hops(0, 31, &chip), hops(9, 9, &chip), hops(7, 8, &chip)),
+        (7 + 3, 0, 7 + 1)
+    );
+    assert_eq!(
+        (noc_latency(0, 1, &chip), noc_broadcast_latency(0, &chip)),
+        (4, 40)
+    );
 }
 
 /// The dearest instructions that can be encoded do not overflow.

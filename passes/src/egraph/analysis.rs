@@ -26,7 +26,7 @@ pub struct TypeAnalysis {
 /// Facts of one class.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Data {
-    /// The type; `None` for attributes.
+    /// The type; `None` for attributes other than inputs.
     pub ty: Option<Type>,
     /// The attribute, for attribute leaves.
     pub attr: Option<Attr>,
@@ -45,7 +45,11 @@ impl TypeAnalysis {
     /// Records a rule whose sides differ in type.
     pub fn unsound(&mut self, rule: &str, want: Option<&Type>, have: Option<&Type>) {
         let text = |ty: Option<&Type>| ty.map_or("no type".to_string(), Type::to_string);
-        let found = format!("rule `{rule}` puts {} in place of {}", text(have), text(want));
+        let found = format!(
+            "rule `{rule}` puts {} in place of {}",
+            text(have),
+            text(want)
+        );
         if !self.unsound.contains(&found) {
             self.unsound.push(found);
         }
@@ -62,9 +66,19 @@ impl Analysis<Lang> for TypeAnalysis {
                 Attr::Leaf(id) => egraph.analysis.inputs.get(id).cloned(),
                 _ => None,
             };
-            return Data { ty, attr: Some(attr.clone()), made_for, ..Data::default() };
+            return Data {
+                ty,
+                attr: Some(attr.clone()),
+                made_for,
+                ..Data::default()
+            };
         }
-        Data { ty: type_of(egraph, node), attr: None, scalar: scalar_of(egraph, node), made_for }
+        Data {
+            ty: type_of(egraph, node),
+            attr: None,
+            scalar: scalar_of(egraph, node),
+            made_for,
+        }
     }
 
     fn merge(&mut self, a: &mut Data, b: Data) -> DidMerge {
@@ -91,12 +105,12 @@ fn type_of(egraph: &EGraph<Lang, TypeAnalysis>, node: &Lang) -> Option<Type> {
     let ty = |id: &Id| egraph[*id].data.ty.as_ref();
     let attr = |id: &Id| egraph[*id].data.attr.as_ref();
     match node {
-        Lang::Opaque(children) if matches!(children.first().and_then(attr), Some(Attr::Leaf(_))) => {
-            children.first().and_then(ty).cloned()
-        }
         Lang::RotateHalf([x]) | Lang::Scaled([x, _]) => ty(x).cloned(),
         Lang::SplitHeads([x, a]) => match (&*ty(x)?.shape, attr(a)?) {
-            ([b, s, _], Attr::Heads(h)) => typed(ty(x)?, [b.clone(), h.heads.into(), s.clone(), h.head_dim.into()]),
+            ([b, s, _], Attr::Heads(h)) => typed(
+                ty(x)?,
+                [b.clone(), h.heads.into(), s.clone(), h.head_dim.into()],
+            ),
             _ => None,
         },
         Lang::MergeHeads([x]) => match &*ty(x)?.shape {
@@ -104,7 +118,10 @@ fn type_of(egraph: &EGraph<Lang, TypeAnalysis>, node: &Lang) -> Option<Type> {
             _ => None,
         },
         Lang::RepeatKv([x, a]) => match (&*ty(x)?.shape, attr(a)?) {
-            ([b, h, t, d], Attr::Repeat(n)) => typed(ty(x)?, [b.clone(), h * &Dim::from(*n), t.clone(), d.clone()]),
+            ([b, h, t, d], Attr::Repeat(n)) => typed(
+                ty(x)?,
+                [b.clone(), h * &Dim::from(*n), t.clone(), d.clone()],
+            ),
             _ => None,
         },
         Lang::ScoresOf([q, k, a]) => match attr(a)? {
@@ -138,8 +155,12 @@ fn scores_type(q: &Type, k: &Type, heads: usize) -> Option<Type> {
 
 /// The value of a constant of one element.
 fn scalar_of(egraph: &EGraph<Lang, TypeAnalysis>, node: &Lang) -> Option<f64> {
-    let Lang::Opaque(children) = node else { return None };
-    let Some(Attr::Op(Op::Const(id))) = &egraph[*children.first()?].data.attr else { return None };
+    let Lang::Opaque(children) = node else {
+        return None;
+    };
+    let Some(Attr::Op(Op::Const(id))) = &egraph[*children.first()?].data.attr else {
+        return None;
+    };
     let tensor = egraph.analysis.tables.constant(*id)?.tensor()?;
     if tensor.elements() != 1 || !(tensor.dtype().is_float() || tensor.dtype().is_int()) {
         return None;

@@ -23,15 +23,27 @@ pub struct Imported {
 
 /// Adds every live node of a graph.
 pub fn to_egraph(graph: &Graph) -> Imported {
-    let inputs = graph.inputs().iter().map(|(_, id)| (*id, graph.ty(*id).clone())).collect();
-    let analysis = TypeAnalysis { tables: graph.tables().clone(), inputs, ..TypeAnalysis::default() };
+    let inputs = graph
+        .inputs()
+        .iter()
+        .map(|(_, id)| (*id, graph.ty(*id).clone()))
+        .collect();
+    let analysis = TypeAnalysis {
+        tables: graph.tables().clone(),
+        inputs,
+        ..TypeAnalysis::default()
+    };
     let mut egraph = EGraph::new(analysis);
     let mut classes = BTreeMap::new();
     for id in graph.topological() {
         let node = graph.node(id);
-        let operands: Vec<Id> = node.operands.iter().filter_map(|v| classes.get(v).copied()).collect();
+        let operands: Vec<Id> = node
+            .operands
+            .iter()
+            .filter_map(|v| classes.get(v).copied())
+            .collect();
         let lang = match node.op {
-            Op::Input => Lang::Opaque([egraph.add(Lang::Attr(Attr::Leaf(id)))].into()),
+            Op::Input => Lang::Attr(Attr::Leaf(id)),
             _ => Lang::from_op(&node.op, &operands, |attr| egraph.add(Lang::Attr(attr))),
         };
         classes.insert(id, egraph.add(lang));
@@ -41,15 +53,31 @@ pub fn to_egraph(graph: &Graph) -> Imported {
 
 /// The graph ops that a chosen node stands for, outermost last, with its operands. `None` for attributes, inputs
 /// and abstract nodes without a spelling.
-fn ops_of(egraph: &EGraph<Lang, TypeAnalysis>, node: &Lang, ty: &Type) -> Option<(Vec<Op>, Vec<Id>)> {
-    let swap = || Op::Transpose { perm: SWAP_HEADS.to_vec() };
+fn ops_of(
+    egraph: &EGraph<Lang, TypeAnalysis>,
+    node: &Lang,
+    ty: &Type,
+) -> Option<(Vec<Op>, Vec<Id>)> {
+    let swap = || Op::Transpose {
+        perm: SWAP_HEADS.to_vec(),
+    };
     match node {
         Lang::SplitHeads([x, _]) => {
-            let [b, h, s, d] = &ty.shape[..] else { return None };
+            let [b, h, s, d] = &ty.shape[..] else {
+                return None;
+            };
             let shape = [b, s, h, d].map(Clone::clone).to_vec();
             Some((vec![Op::Reshape { shape }, swap()], vec![*x]))
         }
-        Lang::MergeHeads([x]) => Some((vec![swap(), Op::Reshape { shape: ty.shape.clone() }], vec![*x])),
+        Lang::MergeHeads([x]) => Some((
+            vec![
+                swap(),
+                Op::Reshape {
+                    shape: ty.shape.clone(),
+                },
+            ],
+            vec![*x],
+        )),
         node => {
             let (op, operands) = node.to_op(|id| egraph[id].data.attr.as_ref())?;
             Some((vec![op], operands))
@@ -65,28 +93,17 @@ pub fn cost(
     costs: &dyn CostModel,
 ) -> Option<u64> {
     let data = &egraph[class].data;
-    if matches!(node, Lang::Attr(_)) || is_input(egraph, node) {
+    if matches!(node, Lang::Attr(_)) {
         return Some(0);
     }
     let ty = data.ty.as_ref()?;
     let (ops, operands) = ops_of(egraph, node, ty)?;
-    let types: Option<Vec<&Type>> = operands.iter().map(|id| egraph[*id].data.ty.as_ref()).collect();
+    let types: Option<Vec<&Type>> = operands
+        .iter()
+        .map(|id| egraph[*id].data.ty.as_ref())
+        .collect();
     let types = types?;
     Some(ops.iter().map(|op| costs.cost(op, &types, ty)).sum())
-}
-
-/// True for the node of a graph input.
-fn is_input(egraph: &EGraph<Lang, TypeAnalysis>, node: &Lang) -> bool {
-    leaf(egraph, node).is_some()
-}
-
-/// The graph input that a node is.
-fn leaf(egraph: &EGraph<Lang, TypeAnalysis>, node: &Lang) -> Option<ValueId> {
-    let Lang::Opaque(children) = node else { return None };
-    match egraph[*children.first()?].data.attr {
-        Some(Attr::Leaf(id)) => Some(id),
-        _ => None,
-    }
 }
 
 /// An extracted graph and its cost.
@@ -108,30 +125,47 @@ pub fn to_graph(
         let class = classes.get(value).map(|id| egraph.find(*id));
         class.ok_or_else(|| EqsatError::Extract(format!("{value} is not in the e-graph")))
     };
-    let effects = old.iter().filter(|(_, node)| node.op.has_effect()).map(|(id, _)| id);
+    let effects = old
+        .iter()
+        .filter(|(_, node)| node.op.has_effect())
+        .map(|(id, _)| id);
     let outputs = old.outputs.iter().map(|(_, id)| *id);
-    let roots: Result<Vec<Id>, EqsatError> = outputs.chain(effects).map(|id| class_of(&id)).collect();
+    let roots: Result<Vec<Id>, EqsatError> =
+        outputs.chain(effects).map(|id| class_of(&id)).collect();
     let roots = roots?;
 
     let order = post_order(egraph, extraction, &roots)?;
-    let mut origins = Origins::new(old, egraph, classes, &order);
+    let origins = Origins::new(old, egraph, classes, &order);
 
     let mut graph = Graph::new(old.name.clone());
     graph.bounds = old.bounds.clone();
     *graph.tables_mut() = old.tables().clone();
     let mut values: BTreeMap<Id, ValueId> = BTreeMap::new();
     for (name, id) in old.inputs() {
-        values.insert(class_of(id)?, graph.add_input(name.clone(), old.ty(*id).clone()));
+        values.insert(
+            class_of(id)?,
+            graph.add_input(name.clone(), old.ty(*id).clone()),
+        );
     }
     for class in &order {
         let failed = |what: String| EqsatError::Extract(format!("class {class}: {what}"));
-        let Some(node) = extraction.node(*class).filter(|node| !is_input(egraph, node)) else { continue };
-        let Some(ty) = &egraph[*class].data.ty else { continue };
-        let (ops, operands) = ops_of(egraph, node, ty).ok_or_else(|| failed(format!("{node:?} is no op")))?;
-        let operands: Option<Vec<ValueId>> =
-            operands.iter().map(|id| values.get(&egraph.find(*id)).copied()).collect();
+        let Some(node) = extraction
+            .node(*class)
+            .filter(|node| !matches!(node, Lang::Attr(_)))
+        else {
+            continue;
+        };
+        let Some(ty) = &egraph[*class].data.ty else {
+            continue;
+        };
+        let (ops, operands) =
+            ops_of(egraph, node, ty).ok_or_else(|| failed(format!("{node:?} is no op")))?;
+        let operands: Option<Vec<ValueId>> = operands
+            .iter()
+            .map(|id| values.get(&egraph.find(*id)).copied())
+            .collect();
         let mut operands = operands.ok_or_else(|| failed("an operand is missing".into()))?;
-        let origin = origins.of(*class, node);
+        let origin = origins.of(*class);
         for op in ops {
             let value = match op {
                 Op::Const(id) => graph.const_node(id),
@@ -143,9 +177,15 @@ pub fn to_graph(
     }
     for (name, id) in &old.outputs {
         let value = values.get(&class_of(id)?).copied();
-        graph.add_output(name.clone(), value.ok_or_else(|| EqsatError::Extract(format!("output `{name}` is lost")))?);
+        graph.add_output(
+            name.clone(),
+            value.ok_or_else(|| EqsatError::Extract(format!("output `{name}` is lost")))?,
+        );
     }
-    Ok(Extracted { graph, cost: extraction.total(&roots) })
+    Ok(Extracted {
+        graph,
+        cost: extraction.total(&roots),
+    })
 }
 
 /// Classes that the roots need, operands first.
@@ -172,7 +212,10 @@ fn post_order(
         }
         let node = extraction.node(class).ok_or_else(|| {
             let nodes: Vec<String> = egraph[class].nodes.iter().map(Lang::to_string).collect();
-            EqsatError::Extract(format!("class {class} has only abstract nodes: {}", nodes.join(", ")))
+            EqsatError::Extract(format!(
+                "class {class} has only abstract nodes: {}",
+                nodes.join(", ")
+            ))
         })?;
         stack.push((class, true));
         for child in node.children().iter().rev() {
@@ -207,8 +250,16 @@ impl<'a> Origins<'a> {
         for (value, class) in classes {
             members.entry(egraph.find(*class)).or_default().push(*value);
         }
-        let mut origins = Origins { old, egraph, members, replaced: BTreeSet::new() };
-        origins.replaced = chosen.iter().flat_map(|class| origins.roots(*class)).collect();
+        let mut origins = Origins {
+            old,
+            egraph,
+            members,
+            replaced: BTreeSet::new(),
+        };
+        origins.replaced = chosen
+            .iter()
+            .flat_map(|class| origins.roots(*class))
+            .collect();
         origins
     }
 
@@ -229,10 +280,7 @@ impl<'a> Origins<'a> {
     }
 
     /// Names of everything the chosen node of a class stands for, in the order of the imported graph.
-    fn of(&mut self, class: Id, node: &Lang) -> Origin {
-        if matches!(node, Lang::Attr(_)) {
-            return Origin::new();
-        }
+    fn of(&self, class: Id) -> Origin {
         let roots = self.roots(class);
         let mut covered: BTreeSet<ValueId> = roots.iter().copied().collect();
         let mut todo = roots;

@@ -10,7 +10,7 @@
 //! stored total is larger than the totals of its operands were. A cycle of choices would have to decrease
 //! all the way round.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use egg::{Analysis, EGraph, Id, Language};
 
@@ -38,22 +38,40 @@ impl<L: Language> Extraction<L> {
     ) -> Extraction<L> {
         let mut classes: Vec<Id> = egraph.classes().map(|class| class.id).collect();
         classes.sort_unstable();
-        let mut choices: BTreeMap<Id, Choice<L>> = BTreeMap::new();
-        let mut changed = true;
-        while changed {
-            changed = false;
-            for &class in &classes {
-                for node in &egraph[class].nodes {
-                    let Some(own) = cost(class, node) else { continue };
-                    let Some(new) = evaluate(egraph, class, node, own, &choices) else { continue };
-                    let better = choices
-                        .get(&class)
-                        .is_none_or(|old| (new.total, &new.node) < (old.total, &old.node));
-                    if better {
-                        choices.insert(class, new);
-                        changed = true;
-                    }
+        let mut candidates: BTreeMap<Id, Vec<(L, u64)>> = BTreeMap::new();
+        let mut users: BTreeMap<Id, BTreeSet<Id>> = BTreeMap::new();
+        for class in &classes {
+            for node in &egraph[*class].nodes {
+                let Some(own) = cost(*class, node) else {
+                    continue;
+                };
+                let own = if node.is_leaf() { own } else { own.max(1) };
+                let node = node.clone().map_children(|child| egraph.find(child));
+                for child in node.children() {
+                    users.entry(*child).or_default().insert(*class);
                 }
+                candidates.entry(*class).or_default().push((node, own));
+            }
+        }
+        let mut choices: BTreeMap<Id, Choice<L>> = BTreeMap::new();
+        // Classes to look at, smallest first: operands were mostly added before their users.
+        let mut todo: BTreeSet<Id> = classes.into_iter().collect();
+        while let Some(class) = todo.pop_first() {
+            let mut changed = false;
+            for (node, own) in candidates.get(&class).into_iter().flatten() {
+                let Some(new) = evaluate(class, node, *own, &choices) else {
+                    continue;
+                };
+                let better = choices
+                    .get(&class)
+                    .is_none_or(|old| (new.total, &new.node) < (old.total, &old.node));
+                if better {
+                    choices.insert(class, new);
+                    changed = true;
+                }
+            }
+            if changed {
+                todo.extend(users.get(&class).into_iter().flatten());
             }
         }
         Extraction { choices }
@@ -77,25 +95,30 @@ impl<L: Language> Extraction<L> {
 }
 
 /// The choice of `node` for `class`, if all operands can be extracted without needing `class` itself.
-fn evaluate<L: Language, N: Analysis<L>>(
-    egraph: &EGraph<L, N>,
+fn evaluate<L: Language>(
     class: Id,
     node: &L,
     own: u64,
     choices: &BTreeMap<Id, Choice<L>>,
 ) -> Option<Choice<L>> {
-    let node = node.clone().map_children(|child| egraph.find(child));
-    let own = if node.is_leaf() { own } else { own.max(1) };
     let mut parts = vec![(class, own)];
     for child in node.children() {
         let operand = choices.get(child)?;
-        if operand.parts.binary_search_by_key(&class, |part| part.0).is_ok() {
+        if operand
+            .parts
+            .binary_search_by_key(&class, |part| part.0)
+            .is_ok()
+        {
             return None;
         }
         parts = union(&parts, &operand.parts);
     }
     let total = parts.iter().map(|part| part.1).sum();
-    Some(Choice { node, total, parts })
+    Some(Choice {
+        node: node.clone(),
+        total,
+        parts,
+    })
 }
 
 /// Union of two sorted sets; where both know a class, the cheaper cost counts.
@@ -152,7 +175,10 @@ mod tests {
         };
         let root = egraph.find(f);
         let extraction = Extraction::new(&egraph, cost);
-        assert_eq!(extraction.node(root).map(|node| node.op.as_str()), Some("f"));
+        assert_eq!(
+            extraction.node(root).map(|node| node.op.as_str()),
+            Some("f")
+        );
         assert_eq!(extraction.total(&[root]), 11);
     }
 
@@ -171,6 +197,9 @@ mod tests {
             (node.op.as_str() != "abstract").then_some(1)
         });
         let root = egraph.find(x);
-        assert_eq!(extraction.node(root).map(|node| node.op.as_str()), Some("real"));
+        assert_eq!(
+            extraction.node(root).map(|node| node.op.as_str()),
+            Some("real")
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! The e-graph's language: graph ops with their attributes as one typed leaf, and abstract nodes.
 //!
 //! `(reshape ?x ?to)`: the attribute of an op is its last child, a leaf that holds the whole [`Op`] as a Rust value.
-//! Ops that no rule looks into are `(op attribute operand..)`. Constants, inputs and whatever else has no operands
-//! are `(op attribute)`, except for masks, which rules match.
+//! Ops that no rule looks into are `(op attribute operand..)`. Constants are `(op attribute)`; an input is a leaf
+//! of its own.
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,6 +24,7 @@ define_language! {
         "sigmoid" = Sigmoid([Id; 1]),
         "silu" = Silu([Id; 1]),
         "is_nan" = IsNan([Id; 1]),
+        "not" = Not([Id; 1]),
         "add" = Add([Id; 2]),
         "mul" = Mul([Id; 2]),
         "div" = Div([Id; 2]),
@@ -153,7 +154,9 @@ impl FromStr for Attr {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Attr, String> {
-        Err(format!("`{text}` is not the name of an op; attributes are bound by variables"))
+        Err(format!(
+            "`{text}` is not the name of an op; attributes are bound by variables"
+        ))
     }
 }
 
@@ -168,6 +171,7 @@ impl Lang {
             (Op::Unary(UnaryOp::Sigmoid), &[x]) => Lang::Sigmoid([x]),
             (Op::Unary(UnaryOp::Silu), &[x]) => Lang::Silu([x]),
             (Op::Unary(UnaryOp::IsNan), &[x]) => Lang::IsNan([x]),
+            (Op::Unary(UnaryOp::Not), &[x]) => Lang::Not([x]),
             (Op::Binary(BinaryOp::Add), &[a, b]) => Lang::Add([a, b]),
             (Op::Binary(BinaryOp::Mul), &[a, b]) => Lang::Mul([a, b]),
             (Op::Binary(BinaryOp::Div), &[a, b]) => Lang::Div([a, b]),
@@ -186,7 +190,9 @@ impl Lang {
             (Op::Softmax { .. }, &[x]) => Lang::Softmax([x, attr(Attr::Op(op.clone()))]),
             (Op::RmsNorm { .. }, &[x, w]) => Lang::RmsNorm([x, w, attr(Attr::Op(op.clone()))]),
             (Op::Rope { .. }, &[x, c, s]) => Lang::Rope([x, c, s, attr(Attr::Op(op.clone()))]),
-            (Op::Attention { .. }, &[q, k, v]) => Lang::Attention([q, k, v, attr(Attr::Op(op.clone()))]),
+            (Op::Attention { .. }, &[q, k, v]) => {
+                Lang::Attention([q, k, v, attr(Attr::Op(op.clone()))])
+            }
             (op, operands) => {
                 let mut children = vec![attr(Attr::Op(op.clone()))];
                 children.extend_from_slice(operands);
@@ -210,6 +216,7 @@ impl Lang {
             Lang::Sigmoid(x) => (Op::Unary(UnaryOp::Sigmoid), x.to_vec()),
             Lang::Silu(x) => (Op::Unary(UnaryOp::Silu), x.to_vec()),
             Lang::IsNan(x) => (Op::Unary(UnaryOp::IsNan), x.to_vec()),
+            Lang::Not(x) => (Op::Unary(UnaryOp::Not), x.to_vec()),
             Lang::Add(ab) => (Op::Binary(BinaryOp::Add), ab.to_vec()),
             Lang::Mul(ab) => (Op::Binary(BinaryOp::Mul), ab.to_vec()),
             Lang::Div(ab) => (Op::Binary(BinaryOp::Div), ab.to_vec()),
@@ -230,7 +237,9 @@ impl Lang {
             | Lang::Reduce([x, a])
             | Lang::Softmax([x, a]) => (leaf(*a)?, vec![*x]),
             Lang::Concat2([x, y, a]) | Lang::RmsNorm([x, y, a]) => (leaf(*a)?, vec![*x, *y]),
-            Lang::Rope([x, y, z, a]) | Lang::Attention([x, y, z, a]) => (leaf(*a)?, vec![*x, *y, *z]),
+            Lang::Rope([x, y, z, a]) | Lang::Attention([x, y, z, a]) => {
+                (leaf(*a)?, vec![*x, *y, *z])
+            }
             Lang::Attr(_)
             | Lang::SplitHeads(_)
             | Lang::MergeHeads(_)

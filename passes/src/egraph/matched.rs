@@ -20,7 +20,11 @@ pub struct Match<'a> {
 impl<'a> Match<'a> {
     /// The match at class `root`.
     pub fn new(egraph: &'a EGraph<Lang, TypeAnalysis>, root: Id, subst: &'a Subst) -> Match<'a> {
-        Match { egraph, root, subst }
+        Match {
+            egraph,
+            root,
+            subst,
+        }
     }
 
     /// Fails with `reason` unless the condition holds.
@@ -37,12 +41,19 @@ impl<'a> Match<'a> {
 
     /// The type of a variable.
     pub fn ty(&self, var: &str) -> Result<&'a Type, Miss> {
-        self.data(var)?.ty.as_ref().ok_or(Miss("an operand has no type"))
+        self.data(var)?
+            .ty
+            .as_ref()
+            .ok_or(Miss("an operand has no type"))
     }
 
     /// The type of the matched class.
     pub fn root_ty(&self) -> Result<&'a Type, Miss> {
-        self.egraph[self.root].data.ty.as_ref().ok_or(Miss("the result has no type"))
+        self.egraph[self.root]
+            .data
+            .ty
+            .as_ref()
+            .ok_or(Miss("the result has no type"))
     }
 
     /// The constant number that a variable is.
@@ -52,7 +63,10 @@ impl<'a> Match<'a> {
 
     /// The attribute of a variable.
     pub fn attr(&self, var: &str) -> Result<&'a Attr, Miss> {
-        self.data(var)?.attr.as_ref().ok_or(Miss("not an attribute"))
+        self.data(var)?
+            .attr
+            .as_ref()
+            .ok_or(Miss("not an attribute"))
     }
 
     /// The op that a variable is the attribute of.
@@ -128,7 +142,10 @@ impl<'a> Match<'a> {
 
     /// The variable has the type of the result.
     pub fn same_type(&self, var: &str) -> Result<(), Miss> {
-        self.require(self.ty(var)? == self.root_ty()?, "the result has another type than the operand")
+        self.require(
+            self.ty(var)? == self.root_ty()?,
+            "the result has another type than the operand",
+        )
     }
 
     /// `constant` is `value`, and the result has the type of `var`: the constant does not widen it.
@@ -140,9 +157,14 @@ impl<'a> Match<'a> {
     /// The variable is the attribute of a mean over the last axis of `x`, which is kept as 1.
     pub fn mean_of_last_axis(&self, var: &str, x: &Type) -> Result<(), Miss> {
         match self.op(var)? {
-            Op::Reduce { op: ReduceOp::Mean, axes, keepdims: true } => {
-                self.require(axes.len() == 1 && axes[0] + 1 == x.rank(), "the mean is not over the last axis")
-            }
+            Op::Reduce {
+                op: ReduceOp::Mean,
+                axes,
+                keepdims: true,
+            } => self.require(
+                axes.len() == 1 && axes[0] + 1 == x.rank(),
+                "the mean is not over the last axis",
+            ),
             _ => Err(Miss("not a mean that keeps its axis")),
         }
     }

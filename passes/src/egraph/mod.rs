@@ -14,12 +14,14 @@ mod lang;
 mod matched;
 mod rule;
 pub mod rules;
+#[cfg(test)]
+mod soundness;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use egg::{Runner, SimpleScheduler, StopReason};
-use llmc_ir::Graph;
+use egg::{EGraph, Id, Runner, SimpleScheduler, StopReason};
+use llmc_ir::{Graph, ValueId};
 
 pub use analysis::TypeAnalysis;
 pub use extract::Extraction;
@@ -39,7 +41,10 @@ pub struct Limits {
 }
 
 /// The bounds in force.
-pub const LIMITS: Limits = Limits { iterations: 40, nodes: 200_000 };
+pub const LIMITS: Limits = Limits {
+    iterations: 40,
+    nodes: 200_000,
+};
 
 /// What saturation did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,9 +88,33 @@ pub fn saturate(
     rules: &[Rule],
     costs: &dyn CostModel,
 ) -> Result<(Graph, EqsatReport), EqsatError> {
+    let Explored {
+        egraph,
+        classes,
+        mut report,
+    } = explore(graph, rules)?;
+    let extraction = Extraction::new(&egraph, |class, node| {
+        convert::cost(&egraph, class, node, costs)
+    });
+    let new = convert::to_graph(graph, &egraph, &classes, &extraction)?;
+    report.cost = new.cost;
+    Ok((new.graph, report))
+}
+
+/// A saturated e-graph.
+pub(crate) struct Explored {
+    /// The e-graph.
+    pub egraph: EGraph<Lang, TypeAnalysis>,
+    /// The class of each node of the graph; not canonical.
+    pub classes: BTreeMap<ValueId, Id>,
+    /// What was done, without the cost.
+    pub report: EqsatReport,
+}
+
+/// Applies all rules until nothing changes or a limit is hit.
+pub(crate) fn explore(graph: &Graph, rules: &[Rule]) -> Result<Explored, EqsatError> {
     let rewrites: Result<Vec<_>, String> = rules.iter().map(Rule::compile).collect();
     let rewrites = rewrites.map_err(EqsatError::Rule)?;
-
     let imported = convert::to_egraph(graph);
     let runner = Runner::<Lang, TypeAnalysis, ()>::new(TypeAnalysis::default())
         .with_egraph(imported.egraph)
@@ -94,14 +123,10 @@ pub fn saturate(
         .with_node_limit(LIMITS.nodes)
         .with_time_limit(Duration::MAX)
         .run(&rewrites);
-    let egraph = &runner.egraph;
+    let egraph = runner.egraph;
     if !egraph.analysis.unsound.is_empty() {
-        return Err(EqsatError::Unsound(egraph.analysis.unsound.clone()));
+        return Err(EqsatError::Unsound(egraph.analysis.unsound));
     }
-
-    let extraction = Extraction::new(egraph, |class, node| convert::cost(egraph, class, node, costs));
-    let new = convert::to_graph(graph, egraph, &imported.classes, &extraction)?;
-
     let mut applied = BTreeMap::new();
     for iteration in &runner.iterations {
         for (rule, times) in &iteration.applied {
@@ -109,7 +134,7 @@ pub fn saturate(
         }
     }
     let report = EqsatReport {
-        stop: match &runner.stop_reason {
+        stop: match runner.stop_reason {
             Some(StopReason::Saturated) => "saturated".into(),
             Some(StopReason::IterationLimit(n)) => format!("iteration limit {n}"),
             Some(StopReason::NodeLimit(n)) => format!("node limit {n}"),
@@ -118,9 +143,13 @@ pub fn saturate(
         iterations: runner.iterations.len(),
         nodes: egraph.total_number_of_nodes(),
         classes: egraph.number_of_classes(),
-        cost: new.cost,
+        cost: 0,
         applied,
         misses: egraph.analysis.misses.clone(),
     };
-    Ok((new.graph, report))
+    Ok(Explored {
+        egraph,
+        classes: imported.classes,
+        report,
+    })
 }

@@ -36,7 +36,12 @@ pub struct Rule {
 impl Rule {
     /// A rule that always holds.
     pub const fn new(name: &'static str, lhs: &'static str, rhs: &'static str) -> Rule {
-        Rule { name, lhs, rhs, condition: Condition::Always }
+        Rule {
+            name,
+            lhs,
+            rhs,
+            condition: Condition::Always,
+        }
     }
 
     /// A rule that holds when `check` succeeds.
@@ -46,7 +51,12 @@ impl Rule {
         rhs: &'static str,
         check: fn(&Match) -> Result<(), Miss>,
     ) -> Rule {
-        Rule { name, lhs, rhs, condition: Condition::Check(check) }
+        Rule {
+            name,
+            lhs,
+            rhs,
+            condition: Condition::Check(check),
+        }
     }
 
     /// A rule whose right side uses the attribute `?out` that `compute` yields.
@@ -56,13 +66,19 @@ impl Rule {
         rhs: &'static str,
         compute: fn(&Match) -> Result<Attr, Miss>,
     ) -> Rule {
-        Rule { name, lhs, rhs, condition: Condition::Compute(compute) }
+        Rule {
+            name,
+            lhs,
+            rhs,
+            condition: Condition::Compute(compute),
+        }
     }
 
     /// The egg form. Errors name the rule: a row of a table does not parse.
     pub fn compile(&self) -> Result<Rewrite<Lang, TypeAnalysis>, String> {
         let parse = |side: &str| {
-            side.parse::<Pattern<Lang>>().map_err(|error| format!("rule {}: `{side}`: {error}", self.name))
+            side.parse::<Pattern<Lang>>()
+                .map_err(|error| format!("rule {}: `{side}`: {error}", self.name))
         };
         let (lhs, rhs) = (parse(self.lhs)?, parse(self.rhs)?);
         let mut bound = lhs.vars();
@@ -70,10 +86,18 @@ impl Rule {
             bound.push(out_var()?);
         }
         if let Some(var) = rhs.vars().iter().find(|var| !bound.contains(var)) {
-            return Err(format!("rule {}: `{var}` of the right side is not bound", self.name));
+            return Err(format!(
+                "rule {}: `{var}` of the right side is not bound",
+                self.name
+            ));
         }
-        let applier = TypedApplier { rhs, condition: self.condition, name: self.name };
-        Rewrite::new(self.name, lhs, applier).map_err(|error| format!("rule {}: {error}", self.name))
+        let applier = TypedApplier {
+            rhs,
+            condition: self.condition,
+            name: self.name,
+        };
+        Rewrite::new(self.name, lhs, applier)
+            .map_err(|error| format!("rule {}: {error}", self.name))
     }
 }
 
@@ -122,12 +146,16 @@ impl Applier<Lang, TypeAnalysis> for TypedApplier {
         egraph.analysis.made_for = None;
         let (have, want) = (egraph[new].data.ty.clone(), egraph[root].data.ty.clone());
         if have != want {
-            egraph.analysis.unsound(self.name, want.as_ref(), have.as_ref());
+            egraph
+                .analysis
+                .unsound(self.name, want.as_ref(), have.as_ref());
             return vec![];
         }
         let changed = match searcher_ast {
             Some(lhs) if egraph.are_explanations_enabled() => {
-                egraph.union_instantiations(lhs, &self.rhs.ast, &subst, rule_name).1
+                egraph
+                    .union_instantiations(lhs, &self.rhs.ast, &subst, rule_name)
+                    .1
             }
             _ => egraph.union_trusted(root, new, rule_name),
         };

@@ -79,23 +79,21 @@ impl Effect<'_> {
         if !self.memory.has_data() {
             return Ok(());
         }
-        let packet = &mut self.scratch.bytes;
-        packet.clear();
-        let sram = self.memory.sram(self.core);
-        src.merged().each(|at| {
-            packet.extend_from_slice(slice(sram, at, src.merged().bytes)?);
-            Ok::<(), Trap>(())
-        })?;
+        let n64 = n.map(u64::from);
         let dense = Strided {
             base: 0,
             n,
-            s: [
-                u64::from(n[1]) * u64::from(n[2]) * bytes,
-                u64::from(n[2]) * bytes,
-                bytes,
-            ],
+            s: [n64[1] * n64[2] * bytes, n64[2] * bytes, bytes],
             bytes,
         };
+        let packet = &mut self.scratch.bytes;
+        packet.clear();
+        packet.resize(dense.end() as usize, 0);
+        let sram = self.memory.sram(self.core);
+        Strided::pairs(&dense, &src, |d, s, len| {
+            slice_mut(packet, d, len)?.copy_from_slice(slice(sram, s, len)?);
+            Ok::<(), Trap>(())
+        })?;
         for target in targets {
             let sram = self.memory.sram_mut(target);
             Strided::pairs(&dst, &dense, |d, s, len| {
@@ -141,7 +139,11 @@ impl Effect<'_> {
                     .into());
                 }
             };
-            let src = Strided::run(i.table.off + row * u64::from(i.row_stride), bytes);
+            let at = i
+                .table
+                .off
+                .saturating_add(row.saturating_mul(i.row_stride.into()));
+            let src = Strided::run(at, bytes);
             self.memory.dram_read(&self.who, "table", &src)?;
             let to = Strided::run(dst.base + u64::from(position) * dst.s[2], bytes);
             self.memory.load(self.core, &to, &src)?;

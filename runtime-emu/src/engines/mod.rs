@@ -98,3 +98,6 @@ fn elements<T: Plain>(bytes: &[u8]) -> Result<&[T], Trap> {
 trait Plain: Copy {}
 impl Plain for f32 {}
 impl Plain for u16 {}
+
+#[cfg(test)]
+mod tests;

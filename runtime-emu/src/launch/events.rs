@@ -1,61 +1,43 @@
 //! The queue of things that will happen, in an order that depends on nothing but the program and the chip.
 
 use super::sems::Tokens;
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Something that will happen.
+/// Something that happens.
 #[derive(Debug)]
 pub(super) enum What {
-    /// Tokens arrive at semaphore `sem` of the event's core.
+    /// Tokens arrive at a semaphore.
     Arrive {
+        /// Core of the semaphore.
+        core: u32,
         /// The semaphore.
         sem: u8,
         /// The tokens.
         tokens: Tokens,
     },
-    /// The engine `actor` goes on with its queue.
+    /// An engine goes on with its queue.
     Go {
         /// The engine.
         actor: usize,
     },
 }
 
-#[derive(Debug)]
-struct Event {
-    time: u64,
-    /// Among events of one time: arrivals (by core), then engines (by core and queue), then the older event.
-    rank: (bool, usize, u64),
-    what: What,
-}
+/// In the rank of an event: it is an engine that goes on.
+const GO: u64 = 1 << 63;
 
-impl Event {
-    fn key(&self) -> (u64, (bool, usize, u64)) {
-        (self.time, self.rank)
-    }
-}
+/// In the rank of an arrival: below are the bits that count events, above is the core.
+const COUNT_BITS: u32 = 40;
 
-impl PartialEq for Event {
-    fn eq(&self, other: &Event) -> bool {
-        self.key() == other.key()
-    }
-}
-impl Eq for Event {}
-impl PartialOrd for Event {
-    fn partial_cmp(&self, other: &Event) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Event {
-    fn cmp(&self, other: &Event) -> Ordering {
-        self.key().cmp(&other.key())
-    }
-}
-
-/// Events by time.
+/// Events by time. At equal times arrivals come first, by core and then the older one; then engines, by core and queue.
 #[derive(Debug, Default)]
 pub(super) struct Events {
-    heap: BinaryHeap<Reverse<Event>>,
+    /// Time, rank, and the place of an arrival's tokens.
+    heap: BinaryHeap<Reverse<(u64, u64, u32)>>,
+    /// Tokens under way.
+    tokens: Vec<Option<(u8, Tokens)>>,
+    /// Unused places in `tokens`.
+    free: Vec<u32>,
     count: u64,
 }
 
@@ -63,32 +45,47 @@ impl Events {
     /// Tokens will arrive at a semaphore of `core`.
     pub(super) fn arrive(&mut self, time: u64, core: u32, sem: u8, tokens: Tokens) {
         self.count += 1;
-        let rank = (false, core as usize, self.count);
-        self.heap.push(Reverse(Event {
-            time,
-            rank,
-            what: What::Arrive { sem, tokens },
-        }));
+        let rank = u64::from(core) << COUNT_BITS | (self.count & ((1 << COUNT_BITS) - 1));
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.tokens.push(None);
+            self.tokens.len() as u32 - 1
+        });
+        self.tokens[place as usize] = Some((sem, tokens));
+        self.heap.push(Reverse((time, rank, place)));
     }
 
     /// The engine `actor` will go on.
     pub(super) fn go(&mut self, time: u64, actor: usize) {
-        self.heap.push(Reverse(Event {
-            time,
-            rank: (true, actor, 0),
-            what: What::Go { actor },
-        }));
+        self.heap.push(Reverse((time, GO | actor as u64, 0)));
     }
 
-    /// The next event: its time, the core (of an arrival) or engine, and what happens.
-    pub(super) fn next(&mut self) -> Option<(u64, usize, What)> {
-        self.heap.pop().map(|Reverse(e)| (e.time, e.rank.1, e.what))
+    /// The next event and its time.
+    pub(super) fn next(&mut self) -> Option<(u64, What)> {
+        let Reverse((time, rank, place)) = self.heap.pop()?;
+        if rank & GO != 0 {
+            return Some((
+                time,
+                What::Go {
+                    actor: (rank & !GO) as usize,
+                },
+            ));
+        }
+        let (sem, tokens) = self.tokens.get_mut(place as usize)?.take()?;
+        self.free.push(place);
+        Some((
+            time,
+            What::Arrive {
+                core: (rank >> COUNT_BITS) as u32,
+                sem,
+                tokens,
+            },
+        ))
     }
 
     /// True if going on with `actor` at `time` would be the next event.
     pub(super) fn is_next(&self, time: u64, actor: usize) -> bool {
         self.heap
             .peek()
-            .is_none_or(|Reverse(e)| (time, (true, actor, 0)) < e.key())
+            .is_none_or(|Reverse(e)| (time, GO | actor as u64, 0) < *e)
     }
 }

@@ -31,9 +31,9 @@ use clocks::Clocks;
 use ctl::Ctl;
 use events::{Events, What};
 use exec::{Flow, Step};
-use llmc_isa::container::DebugMap;
+use llmc_isa::container::{DebugMap, IoTensor, Manifest};
 use llmc_isa::timing::{self, Cost};
-use llmc_isa::{Chip, Execute, Inst, Queue, asm};
+use llmc_isa::{Chip, Execute, Inst, Queue, Scope, asm};
 use sems::{Semaphore, Tokens};
 use std::collections::VecDeque;
 
@@ -50,6 +50,8 @@ pub(crate) struct Request<'a> {
     pub(crate) code_offset: usize,
     /// Where instructions come from.
     pub(crate) debug: &'a DebugMap,
+    /// What the program says of its tensors.
+    pub(crate) manifest: &'a Manifest,
     /// Launch registers.
     pub(crate) regs: &'a [i64],
     pub(crate) chip: &'a Chip,
@@ -195,25 +197,27 @@ impl<'a> Launch<'a> {
             Ok(()) => Ok(launch.stats),
             Err(stop) => {
                 let entry = launch.req.entry.to_string();
+                let buffer = stop.kind.dram_address().and_then(|at| launch.buffer(at));
                 Err(Box::new(Fault {
                     kind: stop.kind,
                     site: stop.site,
                     entry,
                     cycle: stop.cycle,
+                    buffer,
                 }))
             }
         }
     }
 
-    fn all(&mut self) -> Result<(), Stop> {
+    fn all(&mut self) -> Result<(), Box<Stop>> {
         for core in 0..self.cores {
             self.run_ctl(core)?;
         }
         let mut last = 0;
-        while let Some((now, who, what)) = self.events.next() {
+        while let Some((now, what)) = self.events.next() {
             last = now;
             match what {
-                What::Arrive { sem, tokens } => self.arrive(now, who as u32, sem, tokens)?,
+                What::Arrive { core, sem, tokens } => self.arrive(now, core, sem, tokens)?,
                 What::Go { actor } => self.run_engine(now, actor)?,
             }
         }
@@ -228,7 +232,7 @@ impl<'a> Launch<'a> {
     }
 
     /// Nothing happens any more: everybody must be done and every semaphore 0.
-    fn finish(&mut self) -> Result<(), Stop> {
+    fn finish(&mut self) -> Result<(), Box<Stop>> {
         let mut waiters = Vec::new();
         for core in 0..self.cores {
             let ctl = &self.ctls[core as usize];
@@ -259,11 +263,11 @@ impl<'a> Launch<'a> {
         }
         let cycle = self.stats.cycles;
         if !waiters.is_empty() {
-            return Err(Stop {
+            return Err(Box::new(Stop {
                 kind: FaultKind::Deadlock(waiters),
                 site: None,
                 cycle,
-            });
+            }));
         }
         let mut left = Vec::new();
         for (core, sems) in (0..).zip(&self.sems) {
@@ -283,16 +287,16 @@ impl<'a> Launch<'a> {
         if left.is_empty() {
             Ok(())
         } else {
-            Err(Stop {
+            Err(Box::new(Stop {
                 kind: FaultKind::Leftover(left),
                 site: None,
                 cycle,
-            })
+            }))
         }
     }
 
     /// Lets the controller of `core` run until it halts or a queue is full.
-    fn run_ctl(&mut self, core: u32) -> Result<(), Stop> {
+    fn run_ctl(&mut self, core: u32) -> Result<(), Box<Stop>> {
         let c = core as usize;
         let len = self.req.code.len() as u64;
         let code = self.req.code;
@@ -370,7 +374,7 @@ impl<'a> Launch<'a> {
     }
 
     /// Lets an engine go on from `now` until it waits, its queue is empty, or something else happens first.
-    fn run_engine(&mut self, mut now: u64, actor: usize) -> Result<(), Stop> {
+    fn run_engine(&mut self, mut now: u64, actor: usize) -> Result<(), Box<Stop>> {
         let core = core_of(actor);
         loop {
             let Some(head) = self.engines[actor].queue.front() else {
@@ -442,7 +446,7 @@ impl<'a> Launch<'a> {
             free_at = free_at.max(self.dram.serve(now, cost.dram_bytes));
         }
         stats.busy += free_at - now;
-        self.stats.totals.add(&cost);
+        self.stats.totals.charge(&cost, self.links(core, inst));
         let engine = &mut self.engines[actor];
         engine.free_at = free_at;
         if !matches!(inst, Inst::SemPost(_) | Inst::SemWait(_)) {
@@ -450,8 +454,20 @@ impl<'a> Launch<'a> {
         }
     }
 
+    /// Mesh links that the data of an instruction cross.
+    fn links(&self, core: u32, inst: &Inst) -> u64 {
+        match inst {
+            Inst::DmaPush(i) => match i.scope {
+                Scope::Local => 0,
+                Scope::All => u64::from(self.cores.saturating_sub(1)),
+                Scope::Core => timing::hops(core, i.core.off.unsigned_abs(), self.req.chip),
+            },
+            _ => 0,
+        }
+    }
+
     /// Tokens arrive; engines in line get theirs.
-    fn arrive(&mut self, now: u64, core: u32, sem: u8, tokens: Tokens) -> Result<(), Stop> {
+    fn arrive(&mut self, now: u64, core: u32, sem: u8, tokens: Tokens) -> Result<(), Box<Stop>> {
         let (poster, pc) = (tokens.actor, tokens.pc);
         let Some(s) = self.sems[core as usize].get_mut(usize::from(sem)) else {
             return Ok(());
@@ -492,7 +508,7 @@ impl<'a> Launch<'a> {
         pc: u32,
         inst: Option<&Inst>,
         cycle: u64,
-    ) -> Stop {
+    ) -> Box<Stop> {
         let kind = match trap {
             Trap::Fault(kind) => kind,
             Trap::Conflict {
@@ -535,17 +551,52 @@ impl<'a> Launch<'a> {
                 }
             }
         };
-        Stop {
+        Box::new(Stop {
             kind,
             site: Some(self.site(core, unit, pc, inst)),
             cycle,
-        }
+        })
+    }
+
+    /// The tensor at a DRAM address, if the manifest names one.
+    fn buffer(&self, at: u64) -> Option<String> {
+        let manifest = self.req.manifest;
+        let entry = manifest.entry(self.req.entry);
+        let io = |what: &'static str, all: &'a [IoTensor]| {
+            all.iter()
+                .map(move |t| (what, t.name.as_str(), t.dram_addr, t.bytes))
+        };
+        let weights = [(
+            "the weights",
+            "",
+            manifest.weights.dram_addr,
+            manifest.weights.bytes,
+        )];
+        let states = manifest
+            .states
+            .iter()
+            .map(|s| ("state", s.name.as_str(), s.dram_addr, s.bytes));
+        let inputs = entry.into_iter().flat_map(|e| io("input", &e.inputs));
+        let outputs = entry.into_iter().flat_map(|e| io("output", &e.outputs));
+        let mut all = weights
+            .into_iter()
+            .chain(states)
+            .chain(inputs)
+            .chain(outputs);
+        let (what, name, base, _) =
+            all.find(|&(_, _, base, bytes)| at >= base && at - base < bytes)?;
+        let name = if name.is_empty() {
+            String::new()
+        } else {
+            format!(" `{name}`")
+        };
+        Some(format!("{what}{name}, byte {:#x}", at - base))
     }
 
     /// Describes the instruction at `pc`: as resolved, or as it stands in the program.
     fn site(&self, core: u32, unit: Unit, pc: u32, inst: Option<&Inst>) -> Site {
         let inst = inst.or_else(|| self.req.code.get(pc as usize));
-        let text = inst.map(asm::print_inst).unwrap_or_default();
+        let text = inst.map_or_else(|| "the end of the code".to_string(), asm::print_inst);
         let op = self.req.debug.op(self.req.code_offset + pc as usize);
         let origin = op.map_or_else(Origin::default, |op| Origin {
             tile_op: op.tile_op.clone(),

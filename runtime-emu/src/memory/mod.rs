@@ -13,6 +13,10 @@ pub use strided::Strided;
 
 use crate::fault::{FaultKind, Space};
 
+/// Most bytes an operand in SRAM may name. Only one that names the same bytes again and again gets this far; the limit keeps
+/// a single instruction from running for hours.
+const MAX_OPERAND: u64 = 1 << 28;
+
 /// Why an access is refused, before the earlier access of a race has been looked up.
 #[derive(Debug)]
 pub(crate) enum Trap {
@@ -138,6 +142,14 @@ impl Memory {
                 start,
                 end,
                 limit: self.sram_len,
+            }
+            .into());
+        }
+        if s.total() > MAX_OPERAND {
+            return Err(FaultKind::TooLarge {
+                operand,
+                bytes: s.total(),
+                limit: MAX_OPERAND,
             }
             .into());
         }
@@ -335,11 +347,11 @@ fn aligned(operand: &'static str, space: Space, s: &Strided, size: u64) -> Resul
         }
         .into())
     };
-    if s.base % size != 0 {
+    if !s.base.is_multiple_of(size) {
         return bad(s.base, false);
     }
     for (&n, &stride) in s.n.iter().zip(&s.s) {
-        if n > 1 && stride % size != 0 {
+        if n > 1 && !stride.is_multiple_of(size) {
             return bad(stride, true);
         }
     }

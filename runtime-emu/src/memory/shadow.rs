@@ -85,7 +85,7 @@ pub enum Conflict {
 enum Readers {
     None,
     One(Epoch),
-    Many(Box<Vec<Epoch>>),
+    Many(Vec<Epoch>),
 }
 
 impl Readers {
@@ -97,7 +97,7 @@ impl Readers {
         match self {
             Readers::None => *self = Readers::One(who.epoch),
             Readers::One(e) if who.follows(*e) => *e = who.epoch,
-            Readers::One(e) => *self = Readers::Many(Box::new(vec![*e, who.epoch])),
+            Readers::One(e) => *self = Readers::Many(vec![*e, who.epoch]),
             Readers::Many(all) => {
                 all.retain(|&e| !who.follows(e));
                 if all.is_empty() {

@@ -43,6 +43,13 @@ impl Strided {
         last.saturating_add(self.bytes)
     }
 
+    /// Number of bytes, counting those that are named several times as often; saturates.
+    pub fn total(&self) -> u64 {
+        self.n
+            .iter()
+            .fold(self.bytes, |all, &n| all.saturating_mul(n.into()))
+    }
+
     /// The same bytes in fewer, longer runs where the strides allow it.
     pub fn merged(mut self) -> Strided {
         loop {

@@ -12,8 +12,15 @@ use super::Out;
 use super::compute::scaled;
 
 /// Attributes of `Attention`.
-pub const ATTRIBUTES: &[&str] =
-    &["is_causal", "kv_num_heads", "q_num_heads", "qk_matmul_output_mode", "scale", "softcap", "softmax_precision"];
+pub const ATTRIBUTES: &[&str] = &[
+    "is_causal",
+    "kv_num_heads",
+    "q_num_heads",
+    "qk_matmul_output_mode",
+    "scale",
+    "softcap",
+    "softmax_precision",
+];
 
 /// Attributes of `RotaryEmbedding`.
 pub const ROTARY_ATTRIBUTES: &[&str] = &["interleaved", "num_heads", "rotary_embedding_dim"];
@@ -25,11 +32,20 @@ fn heads_first(cx: &mut Lower, x: &Val, heads: Option<i64>) -> Result<Val, OpErr
         ([_, _, _, _], _) => Ok(x.clone()),
         ([b, s, hidden], Some(heads)) if heads > 0 => {
             let width = hidden.exact_div(&Dim::from(heads));
-            let width = width.ok_or_else(|| OpError::input(format!("{heads} heads do not divide {hidden}")))?;
+            let width = width
+                .ok_or_else(|| OpError::input(format!("{heads} heads do not divide {hidden}")))?;
             let split = cx.reshape(x, vec![b.clone(), s.clone(), Dim::from(heads), width])?;
-            cx.apply(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[&split])
+            cx.apply(
+                Op::Transpose {
+                    perm: vec![0, 2, 1, 3],
+                },
+                &[&split],
+            )
         }
-        _ => Err(OpError::input(format!("{} axes without a number of heads", shape.len()))),
+        _ => Err(OpError::input(format!(
+            "{} axes without a number of heads",
+            shape.len()
+        ))),
     }
 }
 
@@ -37,10 +53,16 @@ fn heads_first(cx: &mut Lower, x: &Val, heads: Option<i64>) -> Result<Val, OpErr
 pub fn attention(cx: &mut Lower, call: &Call) -> Out {
     let attributes = call.attributes();
     if call.wants(3) {
-        return Err(OpError::unsupported("the fourth result (scores) is not supported", ""));
+        return Err(OpError::unsupported(
+            "the fourth result (scores) is not supported",
+            "",
+        ));
     }
     if call.optional(6).is_some() {
-        return Err(OpError::unsupported("nonpad_kv_seqlen is not supported", "export with past and present caches"));
+        return Err(OpError::unsupported(
+            "nonpad_kv_seqlen is not supported",
+            "export with past and present caches",
+        ));
     }
     let flat = cx.ty(call.input(0)?)?.rank() == 3;
     let q = heads_first(cx, call.input(0)?, attributes.int("q_num_heads")?)?;
@@ -52,14 +74,25 @@ pub fn attention(cx: &mut Lower, call: &Call) -> Out {
     }
     let present = [k.clone(), v.clone()];
     let (heads, kv_heads) = (cx.ty(&q)?.shape[1].clone(), cx.ty(&k)?.shape[1].clone());
-    let groups = heads.exact_div(&kv_heads).and_then(|g| g.as_const()).filter(|g| *g > 0);
-    let groups = groups.ok_or_else(|| OpError::input(format!("{heads} query heads for {kv_heads} key heads")))?;
+    let groups = heads
+        .exact_div(&kv_heads)
+        .and_then(|g| g.as_const())
+        .filter(|g| *g > 0);
+    let groups = groups
+        .ok_or_else(|| OpError::input(format!("{heads} query heads for {kv_heads} key heads")))?;
     let k = repeated(cx, &k, groups)?;
     let v = repeated(cx, &v, groups)?;
     let width = cx.ty(&q)?.shape[3].as_const().filter(|n| *n > 0);
     let width = width.ok_or_else(|| OpError::unsupported("a symbolic head size", ""))?;
-    let scale = attributes.float("scale")?.unwrap_or((1.0 / (width as f64).sqrt()) as f32);
-    let turned = cx.apply(Op::Transpose { perm: vec![0, 1, 3, 2] }, &[&k])?;
+    let scale = attributes
+        .float("scale")?
+        .unwrap_or((1.0 / (width as f64).sqrt()) as f32);
+    let turned = cx.apply(
+        Op::Transpose {
+            perm: vec![0, 1, 3, 2],
+        },
+        &[&k],
+    )?;
     let scores = cx.apply(Op::MatMul, &[&q, &turned])?;
     let mut scores = scaled(cx, &scores, scale)?;
     let cap = attributes.float_or("softcap", 0.0)?;
@@ -86,9 +119,17 @@ pub fn attention(cx: &mut Lower, call: &Call) -> Out {
     let out = match flat {
         false => out,
         true => {
-            let out = cx.apply(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[&out])?;
+            let out = cx.apply(
+                Op::Transpose {
+                    perm: vec![0, 2, 1, 3],
+                },
+                &[&out],
+            )?;
             let shape = cx.ty(&out)?.shape.clone();
-            cx.reshape(&out, vec![shape[0].clone(), shape[1].clone(), &shape[2] * &shape[3]])?
+            cx.reshape(
+                &out,
+                vec![shape[0].clone(), shape[1].clone(), &shape[2] * &shape[3]],
+            )?
         }
     };
     let [k, v] = present;
@@ -101,10 +142,21 @@ fn repeated(cx: &mut Lower, x: &Val, groups: i64) -> Result<Val, OpError> {
         return Ok(x.clone());
     }
     let shape = cx.ty(x)?.shape.clone();
-    let [b, h, t, d] = &shape[..] else { return Err(OpError::bug("heads without four axes")) };
+    let [b, h, t, d] = &shape[..] else {
+        return Err(OpError::bug("heads without four axes"));
+    };
     let (b, h, t, d) = (b.clone(), h.clone(), t.clone(), d.clone());
-    let opened = cx.reshape(x, vec![b.clone(), h.clone(), Dim::one(), t.clone(), d.clone()])?;
-    let wide = vec![b.clone(), h.clone(), Dim::from(groups), t.clone(), d.clone()];
+    let opened = cx.reshape(
+        x,
+        vec![b.clone(), h.clone(), Dim::one(), t.clone(), d.clone()],
+    )?;
+    let wide = vec![
+        b.clone(),
+        h.clone(),
+        Dim::from(groups),
+        t.clone(),
+        d.clone(),
+    ];
     let wide = cx.apply(Op::Expand { shape: wide }, &[&opened])?;
     cx.reshape(&wide, vec![b, &h * &Dim::from(groups), t, d])
 }
@@ -133,10 +185,20 @@ pub fn rotary_embedding(cx: &mut Lower, call: &Call) -> Out {
         return Err(OpError::unsupported("interleaved=1 is not supported", ""));
     }
     if rotary <= 0 || rotary > width || rotary % 2 != 0 {
-        return Err(OpError::input(format!("{rotary} of {width} elements cannot be rotated in pairs")));
+        return Err(OpError::input(format!(
+            "{rotary} of {width} elements cannot be rotated in pairs"
+        )));
     }
     let part = |cx: &mut Lower, from: i64, to: i64| {
-        cx.apply(Op::Slice { axis: 3, start: Dim::from(from), end: Dim::from(to), step: 1 }, &[&x4])
+        cx.apply(
+            Op::Slice {
+                axis: 3,
+                start: Dim::from(from),
+                end: Dim::from(to),
+                step: 1,
+            },
+            &[&x4],
+        )
     };
     let (low, high) = (part(cx, 0, rotary / 2)?, part(cx, rotary / 2, rotary)?);
     let cos = rotation(cx, call.input(1)?, call.optional(3))?;
@@ -153,7 +215,12 @@ pub fn rotary_embedding(cx: &mut Lower, call: &Call) -> Out {
     let parts: Vec<&Val> = parts.iter().collect();
     let mut out = cx.apply(Op::Concat { axis: 3 }, &parts)?;
     if flat {
-        out = cx.apply(Op::Transpose { perm: vec![0, 2, 1, 3] }, &[&out])?;
+        out = cx.apply(
+            Op::Transpose {
+                perm: vec![0, 2, 1, 3],
+            },
+            &[&out],
+        )?;
         let shape = cx.ty(x)?.shape.clone();
         out = cx.reshape(&out, shape)?;
     }
@@ -168,7 +235,10 @@ fn rotation(cx: &mut Lower, table: &Val, positions: Option<&Val>) -> Result<Val,
     };
     let mut shape = cx.ty(&rows)?.shape.clone();
     if shape.len() != 3 {
-        return Err(OpError::input(format!("the rotation table has {} axes", shape.len())));
+        return Err(OpError::input(format!(
+            "the rotation table has {} axes",
+            shape.len()
+        )));
     }
     shape.insert(1, Dim::one());
     cx.reshape(&rows, shape)

@@ -13,16 +13,19 @@ pub const REDUCE: &[&str] = &["axes", "keepdims", "noop_with_empty_axes"];
 
 /// `MatMul`.
 pub fn matmul(cx: &mut Lower, call: &Call) -> Out {
-    Ok(vec![cx.apply(Op::MatMul, &[call.input(0)?, call.input(1)?])?])
+    Ok(vec![
+        cx.apply(Op::MatMul, &[call.input(0)?, call.input(1)?])?,
+    ])
 }
 
 /// `Gemm`: alpha * A' B' + beta * C.
 pub fn gemm(cx: &mut Lower, call: &Call) -> Out {
     let attributes = call.attributes();
-    let turned = |cx: &mut Lower, operand: &Val, flag: &str| match attributes.flag_or(flag, false)? {
-        true => cx.apply(Op::Transpose { perm: vec![1, 0] }, &[operand]),
-        false => Ok(operand.clone()),
-    };
+    let turned =
+        |cx: &mut Lower, operand: &Val, flag: &str| match attributes.flag_or(flag, false)? {
+            true => cx.apply(Op::Transpose { perm: vec![1, 0] }, &[operand]),
+            false => Ok(operand.clone()),
+        };
     let a = turned(cx, call.input(0)?, "transA")?;
     let b = turned(cx, call.input(1)?, "transB")?;
     let product = cx.apply(Op::MatMul, &[&a, &b])?;
@@ -50,7 +53,10 @@ fn reduce(cx: &mut Lower, call: &Call, op: ReduceOp) -> Result<Val, OpError> {
     let rank = cx.ty(data)?.rank();
     let attributes = call.attributes();
     let mut axes = match shape::axes(cx, call, 1)? {
-        Some(axes) if !axes.is_empty() => axes.iter().map(|&a| axis_of(a, rank)).collect::<Result<Vec<_>, _>>()?,
+        Some(axes) if !axes.is_empty() => axes
+            .iter()
+            .map(|&a| axis_of(a, rank))
+            .collect::<Result<Vec<_>, _>>()?,
         _ if attributes.flag_or("noop_with_empty_axes", false)? => return Ok(data.clone()),
         _ => (0..rank).collect(),
     };
@@ -95,7 +101,10 @@ pub fn softmax(cx: &mut Lower, call: &Call) -> Out {
     let data = call.input(0)?;
     let shape = cx.ty(data)?.shape.clone();
     let old = call.version() < 13;
-    let axis = axis_of(call.attributes().int_or("axis", if old { 1 } else { -1 })?, shape.len())?;
+    let axis = axis_of(
+        call.attributes().int_or("axis", if old { 1 } else { -1 })?,
+        shape.len(),
+    )?;
     if !old || axis + 1 == shape.len() {
         return Ok(vec![cx.apply(Op::Softmax { axis }, &[data])?]);
     }
@@ -113,14 +122,25 @@ pub fn cumsum(cx: &mut Lower, call: &Call) -> Out {
     let axis = axis_of(axis.first().copied().unwrap_or(0), rank)?;
     let exclusive = call.attributes().flag_or("exclusive", false)?;
     let reverse = call.attributes().flag_or("reverse", false)?;
-    Ok(vec![cx.apply(Op::CumSum { axis, exclusive, reverse }, &[data])?])
+    Ok(vec![cx.apply(
+        Op::CumSum {
+            axis,
+            exclusive,
+            reverse,
+        },
+        &[data],
+    )?])
 }
 
 /// `GatherND`.
 pub fn gather_nd(cx: &mut Lower, call: &Call) -> Out {
     let batch_dims = call.attributes().int_or("batch_dims", 0)?;
-    let batch_dims = usize::try_from(batch_dims).map_err(|_| OpError::input("batch_dims is negative"))?;
-    Ok(vec![cx.apply(Op::GatherNd { batch_dims }, &[call.input(0)?, call.input(1)?])?])
+    let batch_dims =
+        usize::try_from(batch_dims).map_err(|_| OpError::input("batch_dims is negative"))?;
+    Ok(vec![cx.apply(
+        Op::GatherNd { batch_dims },
+        &[call.input(0)?, call.input(1)?],
+    )?])
 }
 
 /// `Trilu`.

@@ -15,11 +15,17 @@ fn unary(cx: &mut Lower, call: &Call, op: UnaryOp) -> Out {
 }
 
 fn binary(cx: &mut Lower, call: &Call, op: BinaryOp) -> Out {
-    Ok(vec![cx.apply(Op::Binary(op), &[call.input(0)?, call.input(1)?])?])
+    Ok(vec![cx.apply(
+        Op::Binary(op),
+        &[call.input(0)?, call.input(1)?],
+    )?])
 }
 
 fn compare(cx: &mut Lower, call: &Call, op: CmpOp) -> Out {
-    Ok(vec![cx.apply(Op::Compare(op), &[call.input(0)?, call.input(1)?])?])
+    Ok(vec![cx.apply(
+        Op::Compare(op),
+        &[call.input(0)?, call.input(1)?],
+    )?])
 }
 
 /// One or more operands, folded from the left.
@@ -128,7 +134,10 @@ pub fn modulo(cx: &mut Lower, call: &Call) -> Out {
 
 /// `Where`.
 pub fn select(cx: &mut Lower, call: &Call) -> Out {
-    Ok(vec![cx.apply(Op::Where, &[call.input(0)?, call.input(1)?, call.input(2)?])?])
+    Ok(vec![cx.apply(
+        Op::Where,
+        &[call.input(0)?, call.input(1)?, call.input(2)?],
+    )?])
 }
 
 /// A cast, which is nothing at all if the operand has the type already.
@@ -142,9 +151,18 @@ pub fn cast_to(cx: &mut Lower, value: &Val, to: DType) -> Result<Val, OpError> {
 /// `Cast`.
 pub fn cast(cx: &mut Lower, call: &Call) -> Out {
     let code = call.attributes().int_required("to")?;
-    let to = i32::try_from(code).map_err(|_| (super::super::error::Category::Input, format!("type code {code}")));
+    let to = i32::try_from(code).map_err(|_| {
+        (
+            super::super::error::Category::Input,
+            format!("type code {code}"),
+        )
+    });
     let to = to.and_then(dtype_of);
-    let to = to.map_err(|(category, reason)| OpError { category, reason: format!("target: {reason}"), remedy: String::new() })?;
+    let to = to.map_err(|(category, reason)| OpError {
+        category,
+        reason: format!("target: {reason}"),
+        remedy: String::new(),
+    })?;
     Ok(vec![cast_to(cx, call.input(0)?, to)?])
 }
 
@@ -157,7 +175,10 @@ pub fn cast_like(cx: &mut Lower, call: &Call) -> Out {
 /// `Clip`; absent bounds do not bind.
 pub fn clip(cx: &mut Lower, call: &Call) -> Out {
     let mut value = call.input(0)?.clone();
-    for (bound, op) in [(call.optional(1), BinaryOp::Max), (call.optional(2), BinaryOp::Min)] {
+    for (bound, op) in [
+        (call.optional(1), BinaryOp::Max),
+        (call.optional(2), BinaryOp::Min),
+    ] {
         if let Some(bound) = bound {
             value = cx.apply(Op::Binary(op), &[&value, bound])?;
         }
@@ -170,7 +191,9 @@ pub fn gelu(cx: &mut Lower, call: &Call) -> Out {
     match call.attributes().text_or("approximate", "none")? {
         "none" => unary(cx, call, UnaryOp::Gelu),
         "tanh" => unary(cx, call, UnaryOp::GeluTanh),
-        other => Err(OpError::input(format!("approximate=`{other}` is neither `none` nor `tanh`"))),
+        other => Err(OpError::input(format!(
+            "approximate=`{other}` is neither `none` nor `tanh`"
+        ))),
     }
 }
 

@@ -14,7 +14,10 @@ fn last_axis(cx: &Lower, call: &Call, x: &Val) -> Result<(), OpError> {
     let axis = axis_of(call.attributes().int_or("axis", -1)?, rank)?;
     match axis + 1 == rank {
         true => Ok(()),
-        false => Err(OpError::unsupported(format!("normalisation over axes {axis}..{rank}, not the last alone"), "")),
+        false => Err(OpError::unsupported(
+            format!("normalisation over axes {axis}..{rank}, not the last alone"),
+            "",
+        )),
     }
 }
 
@@ -23,7 +26,10 @@ pub fn rms_norm(cx: &mut Lower, call: &Call) -> Out {
     let x = call.input(0)?;
     last_axis(cx, call, x)?;
     if call.wants(1) {
-        return Err(OpError::unsupported("the second result (inverse deviation) is not supported", ""));
+        return Err(OpError::unsupported(
+            "the second result (inverse deviation) is not supported",
+            "",
+        ));
     }
     let eps = Real::new(call.attributes().float_or("epsilon", 1e-5)?);
     Ok(vec![cx.apply(Op::RmsNorm { eps }, &[x, call.input(1)?])?])
@@ -34,7 +40,10 @@ pub fn layer_norm(cx: &mut Lower, call: &Call) -> Out {
     let x = call.input(0)?;
     last_axis(cx, call, x)?;
     if call.wants(1) || call.wants(2) {
-        return Err(OpError::unsupported("the results mean and inverse deviation are not supported", ""));
+        return Err(OpError::unsupported(
+            "the results mean and inverse deviation are not supported",
+            "",
+        ));
     }
     let eps = Real::new(call.attributes().float_or("epsilon", 1e-5)?);
     let weight = call.input(1)?;
@@ -42,7 +51,9 @@ pub fn layer_norm(cx: &mut Lower, call: &Call) -> Out {
         Some(bias) => bias.clone(),
         None => {
             let ty = cx.ty(weight)?;
-            let shape = ty.const_shape().ok_or_else(|| OpError::unsupported("a weight of symbolic shape", ""))?;
+            let shape = ty
+                .const_shape()
+                .ok_or_else(|| OpError::unsupported("a weight of symbolic shape", ""))?;
             let zeros = llmc_tensor::Tensor::zeros(ty.dtype, shape);
             Val::constant(zeros.map_err(|e| OpError::bug(e.to_string()))?)
         }

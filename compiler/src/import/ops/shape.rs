@@ -27,32 +27,67 @@ fn shown(dims: &[Dim]) -> String {
 }
 
 /// Final shape of `Reshape`: `0` copies the extent of the operand (unless `allow_zero`), one `-1` takes the rest.
-pub fn resolve_reshape(from: &[Dim], wanted: &[Dim], allow_zero: bool) -> Result<Vec<Dim>, OpError> {
+pub fn resolve_reshape(
+    from: &[Dim],
+    wanted: &[Dim],
+    allow_zero: bool,
+) -> Result<Vec<Dim>, OpError> {
     let mut shape = wanted.to_vec();
     let mut open = None;
     for (axis, dim) in shape.iter_mut().enumerate() {
         match dim.as_const() {
             Some(0) if !allow_zero => {
                 *dim = from.get(axis).cloned().ok_or_else(|| {
-                    OpError::input(format!("shape {} copies axis {axis} of {}, which has no such axis", shown(wanted), shown(from)))
+                    OpError::input(format!(
+                        "shape {} copies axis {axis} of {}, which has no such axis",
+                        shown(wanted),
+                        shown(from)
+                    ))
                 })?;
             }
-            Some(-1) if open.is_some() => return Err(OpError::input(format!("shape {} holds two -1", shown(wanted)))),
+            Some(-1) if open.is_some() => {
+                return Err(OpError::input(format!(
+                    "shape {} holds two -1",
+                    shown(wanted)
+                )));
+            }
             Some(-1) => open = Some(axis),
-            Some(n) if n < 0 => return Err(OpError::input(format!("shape {} holds {n}", shown(wanted)))),
+            Some(n) if n < 0 => {
+                return Err(OpError::input(format!("shape {} holds {n}", shown(wanted))));
+            }
             _ => {}
         }
     }
     let total = product(from);
     if let Some(axis) = open {
-        let others = product(shape.iter().enumerate().filter(|(a, _)| *a != axis).map(|(_, d)| d));
-        let rest = if others == total { Some(Dim::from(1)) } else { total.exact_div(&others) };
+        let others = product(
+            shape
+                .iter()
+                .enumerate()
+                .filter(|(a, _)| *a != axis)
+                .map(|(_, d)| d),
+        );
+        let rest = if others == total {
+            Some(Dim::from(1))
+        } else {
+            total.exact_div(&others)
+        };
         shape[axis] = rest.ok_or_else(|| {
-            OpError::input(format!("{} elements of {} do not divide into shape {}", total, shown(from), shown(wanted)))
+            OpError::input(format!(
+                "{} elements of {} do not divide into shape {}",
+                total,
+                shown(from),
+                shown(wanted)
+            ))
         })?;
     }
     if product(&shape) != total {
-        return Err(OpError::input(format!("{} has {total} elements, shape {} has {}", shown(from), shown(&shape), product(&shape))));
+        return Err(OpError::input(format!(
+            "{} has {total} elements, shape {} has {}",
+            shown(from),
+            shown(&shape),
+            product(&shape)
+        )));
     }
     Ok(shape)
 }
@@ -61,7 +96,11 @@ pub fn resolve_reshape(from: &[Dim], wanted: &[Dim], allow_zero: bool) -> Result
 pub fn reshape(cx: &mut Lower, call: &Call) -> Out {
     let data = call.input(0)?;
     let wanted = cx.ints(call.input(1)?)?;
-    let shape = resolve_reshape(&cx.ty(data)?.shape, &wanted, call.attributes().flag_or("allowzero", false)?)?;
+    let shape = resolve_reshape(
+        &cx.ty(data)?.shape,
+        &wanted,
+        call.attributes().flag_or("allowzero", false)?,
+    )?;
     one(cx.reshape(data, shape)?)
 }
 
@@ -73,7 +112,8 @@ pub fn flatten(cx: &mut Lower, call: &Call) -> Out {
     let rank = shape.len() as i64;
     let axis = if axis < 0 { axis + rank } else { axis };
     let axis = usize::try_from(axis).ok().filter(|a| *a <= shape.len());
-    let axis = axis.ok_or_else(|| OpError::input(format!("axis is out of range for {}", shown(&shape))))?;
+    let axis =
+        axis.ok_or_else(|| OpError::input(format!("axis is out of range for {}", shown(&shape))))?;
     let (outer, inner) = shape.split_at(axis);
     one(cx.reshape(data, vec![product(outer), product(inner)])?)
 }
@@ -83,7 +123,9 @@ pub fn axes(cx: &mut Lower, call: &Call, operand: usize) -> Result<Option<Vec<i6
     if let Some(axes) = call.attributes().ints("axes")? {
         return Ok(Some(axes.to_vec()));
     }
-    call.optional(operand).map(|axes| cx.fixed_ints(axes)).transpose()
+    call.optional(operand)
+        .map(|axes| cx.fixed_ints(axes))
+        .transpose()
 }
 
 /// `Unsqueeze`.
@@ -92,7 +134,10 @@ pub fn unsqueeze(cx: &mut Lower, call: &Call) -> Out {
     let mut shape = cx.ty(data)?.shape.clone();
     let axes = axes(cx, call, 1)?.ok_or_else(|| OpError::input("axes are missing"))?;
     let rank = shape.len() + axes.len();
-    let mut axes = axes.iter().map(|&a| axis_of(a, rank)).collect::<Result<Vec<_>, _>>()?;
+    let mut axes = axes
+        .iter()
+        .map(|&a| axis_of(a, rank))
+        .collect::<Result<Vec<_>, _>>()?;
     axes.sort_unstable();
     for axis in axes {
         shape.insert(axis.min(shape.len()), Dim::from(1));
@@ -105,13 +150,26 @@ pub fn squeeze(cx: &mut Lower, call: &Call) -> Out {
     let data = call.input(0)?;
     let shape = cx.ty(data)?.shape.clone();
     let gone = match axes(cx, call, 1)? {
-        Some(axes) => axes.iter().map(|&a| axis_of(a, shape.len())).collect::<Result<Vec<_>, _>>()?,
-        None => (0..shape.len()).filter(|&a| shape[a].as_const() == Some(1)).collect(),
+        Some(axes) => axes
+            .iter()
+            .map(|&a| axis_of(a, shape.len()))
+            .collect::<Result<Vec<_>, _>>()?,
+        None => (0..shape.len())
+            .filter(|&a| shape[a].as_const() == Some(1))
+            .collect(),
     };
     if let Some(&axis) = gone.iter().find(|&&a| shape[a].as_const() != Some(1)) {
-        return Err(OpError::input(format!("axis {axis} of {} is not 1 and cannot be squeezed", shown(&shape))));
+        return Err(OpError::input(format!(
+            "axis {axis} of {} is not 1 and cannot be squeezed",
+            shown(&shape)
+        )));
     }
-    let rest = shape.into_iter().enumerate().filter(|(a, _)| !gone.contains(a)).map(|(_, d)| d).collect();
+    let rest = shape
+        .into_iter()
+        .enumerate()
+        .filter(|(a, _)| !gone.contains(a))
+        .map(|(_, d)| d)
+        .collect();
     one(cx.reshape(data, rest)?)
 }
 
@@ -120,13 +178,18 @@ pub fn transpose(cx: &mut Lower, call: &Call) -> Out {
     let data = call.input(0)?;
     let rank = cx.ty(data)?.shape.len();
     let perm = match call.attributes().ints("perm")? {
-        Some(perm) => perm.iter().map(|&p| axis_of(p, rank)).collect::<Result<Vec<_>, _>>()?,
+        Some(perm) => perm
+            .iter()
+            .map(|&p| axis_of(p, rank))
+            .collect::<Result<Vec<_>, _>>()?,
         None => (0..rank).rev().collect(),
     };
     let mut sorted = perm.clone();
     sorted.sort_unstable();
     if !sorted.iter().copied().eq(0..rank) {
-        return Err(OpError::input(format!("perm {perm:?} is not a permutation of {rank} axes")));
+        return Err(OpError::input(format!(
+            "perm {perm:?} is not a permutation of {rank} axes"
+        )));
     }
     if perm.iter().copied().eq(0..rank) {
         return one(data.clone());
@@ -151,7 +214,11 @@ pub fn expand(cx: &mut Lower, call: &Call) -> Out {
     let wanted = cx.ints(call.input(1)?)?;
     let from = cx.ty(data)?.shape.clone();
     let rank = from.len().max(wanted.len());
-    let padded = |dims: &[Dim], i: usize| (i + dims.len()).checked_sub(rank).map_or(Dim::from(1), |a| dims[a].clone());
+    let padded = |dims: &[Dim], i: usize| {
+        (i + dims.len())
+            .checked_sub(rank)
+            .map_or(Dim::from(1), |a| dims[a].clone())
+    };
     let mut shape = Vec::with_capacity(rank);
     for axis in 0..rank {
         let (a, b) = (padded(&from, axis), padded(&wanted, axis));
@@ -160,7 +227,11 @@ pub fn expand(cx: &mut Lower, call: &Call) -> Out {
             (_, Some(1)) => a,
             (Some(1), _) => b,
             _ => {
-                let reason = format!("{} does not broadcast to {} on axis {axis}", shown(&from), shown(&wanted));
+                let reason = format!(
+                    "{} does not broadcast to {} on axis {axis}",
+                    shown(&from),
+                    shown(&wanted)
+                );
                 return Err(match (a.as_const(), b.as_const()) {
                     (Some(_), Some(_)) => OpError::input(reason),
                     _ => OpError::unsupported(reason, "export with equal names for equal dims"),
@@ -185,7 +256,12 @@ pub fn tile(cx: &mut Lower, call: &Call) -> Out {
                 let copies = vec![&value; n];
                 value = cx.apply(Op::Concat { axis }, &copies)?;
             }
-            _ => return Err(OpError::unsupported(format!("{n} repeats along axis {axis}"), "")),
+            _ => {
+                return Err(OpError::unsupported(
+                    format!("{n} repeats along axis {axis}"),
+                    "",
+                ));
+            }
         }
     }
     one(value)
@@ -195,12 +271,20 @@ pub fn tile(cx: &mut Lower, call: &Call) -> Out {
 fn bound(value: &Dim, extent: &Dim) -> Result<Dim, OpError> {
     const HUGE: i64 = i32::MAX as i64;
     match (value.as_const(), extent.as_const()) {
-        (Some(v), Some(n)) => Ok(Dim::from(if v < 0 { v.saturating_add(n).max(0) } else { v.min(n) })),
+        (Some(v), Some(n)) => Ok(Dim::from(if v < 0 {
+            v.saturating_add(n).max(0)
+        } else {
+            v.min(n)
+        })),
         (Some(v), None) if v >= HUGE => Ok(extent.clone()),
         (Some(v), None) if v <= -HUGE => Ok(Dim::from(0)),
         _ => {
             let negative = at_least(&(Dim::from(-1) - value.clone()), 0);
-            let value = if negative { extent.clone() + value.clone() } else { value.clone() };
+            let value = if negative {
+                extent.clone() + value.clone()
+            } else {
+                value.clone()
+            };
             if at_least(&value, 0) && at_least(&(extent.clone() - value.clone()), 0) {
                 Ok(value)
             } else if at_least(&(value.clone() - extent.clone()), 0) {
@@ -209,7 +293,9 @@ fn bound(value: &Dim, extent: &Dim) -> Result<Dim, OpError> {
                 Ok(Dim::from(0))
             } else {
                 Err(OpError::unsupported(
-                    format!("the slice bound {value} may lie inside or outside an axis of {extent}"),
+                    format!(
+                        "the slice bound {value} may lie inside or outside an axis of {extent}"
+                    ),
                     "export the model with fewer symbolic dims",
                 ))
             }
@@ -223,18 +309,38 @@ pub fn slice(cx: &mut Lower, call: &Call) -> Out {
     let attributes = call.attributes();
     let consts = |list: &[i64]| list.iter().map(|&v| Dim::from(v)).collect::<Vec<_>>();
     let (starts, ends, axes, steps) = if call.version() < 10 {
-        let list = |name: &str| attributes.ints(name)?.map(consts).ok_or_else(|| OpError::input(format!("`{name}` is missing")));
-        (list("starts")?, list("ends")?, attributes.ints("axes")?.map(<[i64]>::to_vec), None)
+        let list = |name: &str| {
+            attributes
+                .ints(name)?
+                .map(consts)
+                .ok_or_else(|| OpError::input(format!("`{name}` is missing")))
+        };
+        (
+            list("starts")?,
+            list("ends")?,
+            attributes.ints("axes")?.map(<[i64]>::to_vec),
+            None,
+        )
     } else {
         let axes = call.optional(3).map(|v| cx.fixed_ints(v)).transpose()?;
         let steps = call.optional(4).map(|v| cx.fixed_ints(v)).transpose()?;
-        (cx.ints(call.input(1)?)?, cx.ints(call.input(2)?)?, axes, steps)
+        (
+            cx.ints(call.input(1)?)?,
+            cx.ints(call.input(2)?)?,
+            axes,
+            steps,
+        )
     };
     let n = starts.len();
     let axes = axes.unwrap_or_else(|| (0..n as i64).collect());
     let steps = steps.unwrap_or_else(|| vec![1; n]);
     if ends.len() != n || axes.len() != n || steps.len() != n {
-        return Err(OpError::input(format!("{n} starts, {} ends, {} axes, {} steps", ends.len(), axes.len(), steps.len())));
+        return Err(OpError::input(format!(
+            "{n} starts, {} ends, {} axes, {} steps",
+            ends.len(),
+            axes.len(),
+            steps.len()
+        )));
     }
     let mut value = data.clone();
     for (((start, end), axis), step) in starts.iter().zip(&ends).zip(axes).zip(steps) {
@@ -250,21 +356,59 @@ pub fn slice(cx: &mut Lower, call: &Call) -> Out {
             continue;
         }
         // An empty slice ends where it starts.
-        let end = if at_least(&(start.clone() - end.clone()), 0) { start.clone() } else { end };
-        value = cx.apply(Op::Slice { axis, start, end, step }, &[&value])?;
+        let end = if at_least(&(start.clone() - end.clone()), 0) {
+            start.clone()
+        } else {
+            end
+        };
+        value = cx.apply(
+            Op::Slice {
+                axis,
+                start,
+                end,
+                step,
+            },
+            &[&value],
+        )?;
     }
     one(value)
 }
 
 /// A slice with a negative step, of known bounds.
-fn backward(cx: &mut Lower, value: &Val, axis: usize, start: &Dim, end: &Dim, step: i64) -> Result<Val, OpError> {
-    let known = (start.as_const(), end.as_const(), cx.ty(value)?.shape[axis].as_const());
+fn backward(
+    cx: &mut Lower,
+    value: &Val,
+    axis: usize,
+    start: &Dim,
+    end: &Dim,
+    step: i64,
+) -> Result<Val, OpError> {
+    let known = (
+        start.as_const(),
+        end.as_const(),
+        cx.ty(value)?.shape[axis].as_const(),
+    );
     let (Some(start), Some(end), Some(n), true) = (known.0, known.1, known.2, step < 0) else {
-        return Err(OpError::unsupported(format!("step {step} along a symbolic axis"), ""));
+        return Err(OpError::unsupported(
+            format!("step {step} along a symbolic axis"),
+            "",
+        ));
     };
-    let wrap = |v: i64, low: i64| (if v < 0 { v.saturating_add(n) } else { v }).max(low).min(n - 1);
+    let wrap = |v: i64, low: i64| {
+        (if v < 0 { v.saturating_add(n) } else { v })
+            .max(low)
+            .min(n - 1)
+    };
     let (start, end) = (wrap(start, 0), wrap(end, -1));
-    cx.apply(Op::Slice { axis, start: Dim::from(start), end: Dim::from(end), step }, &[value])
+    cx.apply(
+        Op::Slice {
+            axis,
+            start: Dim::from(start),
+            end: Dim::from(end),
+            step,
+        },
+        &[value],
+    )
 }
 
 /// `Split`: sizes as operand (opset 13) or attribute, or equal parts.
@@ -276,9 +420,15 @@ pub fn split(cx: &mut Lower, call: &Call) -> Out {
         (Some(sizes), _) => sizes.to_vec(),
         (None, Some(sizes)) => cx.fixed_ints(sizes)?,
         (None, None) => {
-            let parts = call.attributes().int_or("num_outputs", call.results() as i64)?.max(1);
+            let parts = call
+                .attributes()
+                .int_or("num_outputs", call.results() as i64)?
+                .max(1);
             let n = shape[axis].as_const().ok_or_else(|| {
-                OpError::unsupported(format!("equal parts of the symbolic extent {}", shape[axis]), "")
+                OpError::unsupported(
+                    format!("equal parts of the symbolic extent {}", shape[axis]),
+                    "",
+                )
             })?;
             let each = (n + parts - 1) / parts;
             (0..parts).map(|i| each.min(n - each * i).max(0)).collect()
@@ -286,13 +436,21 @@ pub fn split(cx: &mut Lower, call: &Call) -> Out {
     };
     let total: i64 = sizes.iter().sum();
     if shape[axis].as_const().is_some_and(|n| n != total) || sizes.iter().any(|&n| n < 0) {
-        return Err(OpError::input(format!("parts {sizes:?} do not add up to the extent {}", shape[axis])));
+        return Err(OpError::input(format!(
+            "parts {sizes:?} do not add up to the extent {}",
+            shape[axis]
+        )));
     }
     let mut start = 0;
     let mut parts = Vec::new();
     for size in sizes {
         let end = start + size;
-        let op = Op::Slice { axis, start: Dim::from(start), end: Dim::from(end), step: 1 };
+        let op = Op::Slice {
+            axis,
+            start: Dim::from(start),
+            end: Dim::from(end),
+            step: 1,
+        };
         parts.push(cx.apply(op, &[data])?);
         start = end;
     }
@@ -310,9 +468,21 @@ pub fn gather(cx: &mut Lower, call: &Call) -> Out {
         && let [index] = known[..]
     {
         let index = Dim::from(index);
-        let index = if index.as_const().is_some_and(|i| i < 0) { shape[axis].clone() + index } else { index };
+        let index = if index.as_const().is_some_and(|i| i < 0) {
+            shape[axis].clone() + index
+        } else {
+            index
+        };
         let end = index.clone() + Dim::from(1);
-        let row = cx.apply(Op::Slice { axis, start: index, end, step: 1 }, &[data])?;
+        let row = cx.apply(
+            Op::Slice {
+                axis,
+                start: index,
+                end,
+                step: 1,
+            },
+            &[data],
+        )?;
         let mut out = shape;
         out.splice(axis..=axis, cx.ty(indices)?.shape.clone());
         return one(cx.reshape(&row, out)?);

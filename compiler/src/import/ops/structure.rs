@@ -11,10 +11,18 @@ use super::super::value::{Val, at_least, unknown_type};
 use super::Out;
 
 /// Attributes of `Constant`.
-pub const CONSTANT_ATTRIBUTES: &[&str] = &["value", "value_float", "value_floats", "value_int", "value_ints"];
+pub const CONSTANT_ATTRIBUTES: &[&str] = &[
+    "value",
+    "value_float",
+    "value_floats",
+    "value_int",
+    "value_ints",
+];
 
 fn made<E: ToString>(tensor: Result<Tensor, E>) -> Out {
-    tensor.map(|t| vec![Val::constant(t)]).map_err(|e| OpError::input(e.to_string()))
+    tensor
+        .map(|t| vec![Val::constant(t)])
+        .map_err(|e| OpError::input(e.to_string()))
 }
 
 /// `Constant`.
@@ -55,19 +63,36 @@ pub fn constant_of_shape(cx: &mut Lower, call: &Call) -> Out {
         Some(tensor) => inline_tensor(tensor).map_err(|e| OpError::input(e.to_string()))?,
         None => Tensor::scalar(0.0f32),
     };
-    let scalar = value.reshape(Vec::<usize>::new()).map_err(|_| OpError::input("`value` must hold one element"))?;
+    let scalar = value
+        .reshape(Vec::<usize>::new())
+        .map_err(|_| OpError::input("`value` must hold one element"))?;
     let dims = cx.ints(shape);
     // The shape operand is a vector even when it is empty: a scalar results.
     let ty = dims.map(|dims| Type::new(value.dtype(), dims));
     let filled = cx.local(&[shape], ty, |operands| {
-        let dims = operands.first().and_then(|t| t.to_i64_vec().ok()).unwrap_or_default();
-        let lens = dims.iter().map(|&d| usize::try_from(d)).collect::<Result<Vec<_>, _>>();
-        let lens = lens.map_err(|_| OpError::input(format!("shape {dims:?} holds a negative extent")))?;
+        let dims = operands
+            .first()
+            .and_then(|t| t.to_i64_vec().ok())
+            .unwrap_or_default();
+        let lens = dims
+            .iter()
+            .map(|&d| usize::try_from(d))
+            .collect::<Result<Vec<_>, _>>();
+        let lens =
+            lens.map_err(|_| OpError::input(format!("shape {dims:?} holds a negative extent")))?;
         let count = llmc_tensor::tensor::elements(&lens).unwrap_or(usize::MAX);
         let filled = match scalar.dtype() {
-            d if d.is_float() => Tensor::from_f64(d, lens, &vec![scalar.to_f64_vec().first().copied().unwrap_or(0.0); count]),
+            d if d.is_float() => Tensor::from_f64(
+                d,
+                lens,
+                &vec![scalar.to_f64_vec().first().copied().unwrap_or(0.0); count],
+            ),
             d => {
-                let one = scalar.to_i64_vec().ok().and_then(|v| v.first().copied()).unwrap_or(0);
+                let one = scalar
+                    .to_i64_vec()
+                    .ok()
+                    .and_then(|v| v.first().copied())
+                    .unwrap_or(0);
                 Tensor::from_i64(d, lens, &vec![one; count])
             }
         };
@@ -82,19 +107,28 @@ pub fn range(cx: &mut Lower, call: &Call) -> Out {
     let (start, limit, step) = (call.input(0)?, call.input(1)?, call.input(2)?);
     let ty = range_type(cx, start, limit, step);
     let value = cx.local(&[start, limit, step], ty, |operands| {
-        let [start, limit, step] = operands else { return Err(unknown_type()) };
+        let [start, limit, step] = operands else {
+            return Err(unknown_type());
+        };
         let dtype = start.dtype();
         let tensor = if dtype.is_float() {
             let one = |t: &Tensor| t.to_f64_vec().first().copied().unwrap_or(0.0);
             let (start, limit, step) = (one(start), one(limit), one(step));
             let count = ((limit - start) / step).ceil().max(0.0);
-            if !count.is_finite() || count > 1e9 {
-                return Err(OpError::input(format!("a range from {start} to {limit} by {step} has no end")));
+            if !count.is_finite() || count > (1u64 << 25) as f64 {
+                return Err(OpError::input(format!(
+                    "a range from {start} to {limit} by {step} has no end"
+                )));
             }
             let values: Vec<f64> = (0..count as u64).map(|i| start + i as f64 * step).collect();
             Tensor::from_f64(dtype, [values.len()], &values)
         } else {
-            let one = |t: &Tensor| t.to_i64_vec().ok().and_then(|v| v.first().copied()).unwrap_or(0);
+            let one = |t: &Tensor| {
+                t.to_i64_vec()
+                    .ok()
+                    .and_then(|v| v.first().copied())
+                    .unwrap_or(0)
+            };
             let (start, limit, step) = (one(start), one(limit), one(step));
             let count = range_len(start, limit, step)?;
             let values: Vec<i64> = (0..count).map(|i| start + i * step).collect();
@@ -138,13 +172,31 @@ fn range_type(cx: &Lower, start: &Val, limit: &Val, step: &Val) -> Result<Type, 
 /// `NonZero`: coordinates of the elements that are not zero, `[rank, count]`.
 pub fn non_zero(cx: &mut Lower, call: &Call) -> Out {
     let value = cx.local(&[call.input(0)?], Err(unknown_type()), |operands| {
-        let [x] = operands else { return Err(unknown_type()) };
-        let hits: Vec<usize> = x.to_bool_vec().iter().enumerate().filter(|(_, v)| **v).map(|(i, _)| i).collect();
+        let [x] = operands else {
+            return Err(unknown_type());
+        };
+        let hits: Vec<usize> = x
+            .to_bool_vec()
+            .iter()
+            .enumerate()
+            .filter(|(_, v)| **v)
+            .map(|(i, _)| i)
+            .collect();
         let rank = x.rank().max(1);
-        let shape = if x.rank() == 0 { vec![1] } else { x.shape().to_vec() };
-        let coordinates: Vec<Vec<usize>> = hits.iter().map(|&i| llmc_tensor::compare::unravel(i, &shape)).collect();
-        let values: Vec<i64> = (0..rank).flat_map(|axis| coordinates.iter().map(move |c| c[axis] as i64)).collect();
-        Tensor::from_i64(DType::I64, [rank, hits.len()], &values).map_err(|e| OpError::bug(e.to_string()))
+        let shape = if x.rank() == 0 {
+            vec![1]
+        } else {
+            x.shape().to_vec()
+        };
+        let coordinates: Vec<Vec<usize>> = hits
+            .iter()
+            .map(|&i| llmc_tensor::compare::unravel(i, &shape))
+            .collect();
+        let values: Vec<i64> = (0..rank)
+            .flat_map(|axis| coordinates.iter().map(move |c| c[axis] as i64))
+            .collect();
+        Tensor::from_i64(DType::I64, [rank, hits.len()], &values)
+            .map_err(|e| OpError::bug(e.to_string()))
     })?;
     Ok(vec![value])
 }

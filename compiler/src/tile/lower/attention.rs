@@ -1,6 +1,6 @@
 //! State appends and attention. A core owns the same KV heads in both, so that it reads only what it wrote itself.
 
-use llmc_ir::{MaskKind, Node, State, StateId, ValueId};
+use llmc_ir::{Layout, MaskKind, Node, State, StateId, ValueId};
 use llmc_isa::{DType, Queue};
 
 use super::build::{at, page};
@@ -31,19 +31,51 @@ impl Cache {
 
 impl Lower<'_> {
     fn cache(&mut self, id: StateId) -> Result<Cache, Reason> {
-        let state = self.graph.tables().state(id).ok_or("the state is not in the graph's table")?;
-        let dims: Option<Vec<u32>> =
-            state.shape.iter().map(|d| d.as_const().and_then(|c| u32::try_from(c).ok())).collect();
-        let shape = |s: &State| format!("state `{}` has shape {:?}, expected [1, heads, capacity, d]", s.name, s.shape);
-        let Some(&[1, heads, capacity, d]) = dims.as_deref() else { return Err(shape(state)) };
+        let state = self
+            .graph
+            .tables()
+            .state(id)
+            .ok_or("the state is not in the graph's table")?;
+        let dims: Option<Vec<u32>> = state
+            .shape
+            .iter()
+            .map(|d| d.as_const().and_then(|c| u32::try_from(c).ok()))
+            .collect();
+        let shape = |s: &State| {
+            format!(
+                "state `{}` has shape {:?}, expected [1, heads, capacity, d]",
+                s.name, s.shape
+            )
+        };
+        let Some(&[1, heads, capacity, d]) = dims.as_deref() else {
+            return Err(shape(state));
+        };
         let dtype = chip_type(state.dtype)?;
         let head = u64::from(capacity) * u64::from(d) * u64::from(dtype.bytes());
         if u32::try_from(head).is_err() || heads == 0 || d == 0 {
             return Err(shape(state));
         }
+        let unit = match state.layout {
+            Layout::Split { axis: 1, unit } => u32::try_from(unit).unwrap_or(heads),
+            Layout::Replicated if self.cores == 1 => 1,
+            _ => {
+                return Err(format!(
+                    "state `{}` must be split between the cores by KV head",
+                    state.name
+                ));
+            }
+        };
         let name = state.name.clone();
-        let buffer = self.build.dram(&name, Space::State(name.clone()), u64::from(heads) * head);
-        Ok(Cache { buffer, heads: Columns::split(heads, 1, self.cores), capacity, d, dtype })
+        let buffer = self
+            .build
+            .dram(&name, Space::State(name.clone()), u64::from(heads) * head);
+        Ok(Cache {
+            buffer,
+            heads: Columns::split(heads, unit, self.cores),
+            capacity,
+            d,
+            dtype,
+        })
     }
 
     /// The first column of the core's heads in rows that have them all, or 0 in rows that have only them.
@@ -57,19 +89,30 @@ impl Lower<'_> {
     }
 
     /// Stores the new rows behind the old ones.
-    pub(super) fn append(&mut self, id: ValueId, node: &Node, state: StateId) -> Result<Value, Reason> {
+    pub(super) fn append(
+        &mut self,
+        id: ValueId,
+        node: &Node,
+        state: StateId,
+    ) -> Result<Value, Reason> {
         let mut new = self.sram(node, 0)?;
         let cache = self.cache(state)?;
         let column = self.first_column(new, cache.heads, cache.d)?;
         if new.dtype != cache.dtype {
-            let bytes = u64::from(self.rows.bound) * u64::from(new.columns.per_core * cache.dtype.bytes());
+            let bytes =
+                u64::from(self.rows.bound) * u64::from(new.columns.per_core * cache.dtype.bytes());
             let buffer = self.build.sram(&format!("v{}_narrow", id.0), bytes);
-            let narrow = Sram { buffer, columns: new.columns, dtype: cache.dtype };
+            let narrow = Sram {
+                buffer,
+                columns: new.columns,
+                dtype: cache.dtype,
+            };
             self.convert(new, narrow);
             new = narrow;
         }
         let (row, head) = (cache.row(), cache.head());
-        let to = cache.heads.start() * i64::from(head) + self.rows.position.clone() * i64::from(row);
+        let to =
+            cache.heads.start() * i64::from(head) + self.rows.position.clone() * i64::from(row);
         let store = Copy {
             dst: at(cache.buffer, to),
             dst_s: [head, row, 0],
@@ -85,7 +128,10 @@ impl Lower<'_> {
     fn state_operand(&mut self, node: &Node, index: usize) -> Result<Cache, Reason> {
         match self.value(node, index)? {
             Value::State(s) => self.cache(s),
-            other => Err(format!("operand {index} is {}, expected a state", other.kind())),
+            other => Err(format!(
+                "operand {index} is {}, expected a state",
+                other.kind()
+            )),
         }
     }
 
@@ -103,8 +149,14 @@ impl Lower<'_> {
         let (keys, values) = (self.state_operand(node, 1)?, self.state_operand(node, 2)?);
         let out = self.result(id, node)?;
         let (owner, d, group) = (keys.heads, keys.d, (heads / kv_heads.max(1)) as u32);
-        let same = |c: &Cache| (c.heads, c.capacity, c.d, c.dtype) == (owner, keys.capacity, d, keys.dtype);
-        if !same(&values) || owner.total as usize != kv_heads || d as usize != head_dim || q.dtype != DType::F32 {
+        let same = |c: &Cache| {
+            (c.heads, c.capacity, c.d, c.dtype) == (owner, keys.capacity, d, keys.dtype)
+        };
+        if !same(&values)
+            || owner.total as usize != kv_heads
+            || d as usize != head_dim
+            || q.dtype != DType::F32
+        {
             return Err("keys, values and attributes do not agree".into());
         }
         let size = group * d;
@@ -118,31 +170,59 @@ impl Lower<'_> {
         let row = keys.row();
         let block = self.params.kv_block.clamp(1, keys.capacity.max(1));
         let page_bytes = u64::from(block) * u64::from(row) * 2;
-        let ring = self.build.ring("kv", Queue::Att, self.params.kv_slots, page_bytes);
+        let ring = self.build.ring("kv", Queue::Att, page_bytes);
 
         // Positions end where the row block's rows end; a window hides the first blocks from all of them.
         let position = self.rows.position.clone();
-        let end = self.build.bind(&format!("end{}", id.0), position.clone() + self.rows.count.clone());
+        let end = self.build.bind(
+            &format!("end{}", id.0),
+            position.clone() + self.rows.count.clone(),
+        );
         let most = (self.tokens.past_max + self.tokens.max).min(u64::from(keys.capacity));
         let first = match mask.window {
             Some(window) => {
                 let seen = position.clone() - Expr::Const(i64::from(window) - 1);
-                self.build.bind(&format!("first{}", id.0), seen.max(Expr::ZERO).div(i64::from(block)))
+                self.build.bind(
+                    &format!("first{}", id.0),
+                    seen.max(Expr::ZERO).div(i64::from(block)),
+                )
             }
             None => Expr::ZERO,
         };
         let trip = end.clone().ceil_div(i64::from(block)) - first.clone();
 
-        let head = self.build.begin(&format!("head{}", id.0), owner.count(), u64::from(owner.per_core));
-        let init = OpKind::AttInit { state: state.clone(), rows: rows.clone(), heads: group, d };
+        let head = self.build.begin(
+            &format!("head{}", id.0),
+            owner.count(),
+            u64::from(owner.per_core),
+        );
+        let init = OpKind::AttInit {
+            state: state.clone(),
+            rows: rows.clone(),
+            heads: group,
+            d,
+        };
         self.build.op(Queue::Att, init);
-        let index = self.build.begin(&format!("kv{}", id.0), trip, most.div_ceil(u64::from(block)));
+        let index = self.build.begin(
+            &format!("kv{}", id.0),
+            trip,
+            most.div_ceil(u64::from(block)),
+        );
         let kv_pos = (index + first) * i64::from(block);
         let kv = extent(block, end - kv_pos.clone());
-        let from = (owner.start() + head.clone()) * i64::from(keys.head()) + kv_pos.clone() * i64::from(row);
+        let from = (owner.start() + head.clone()) * i64::from(keys.head())
+            + kv_pos.clone() * i64::from(row);
         let load = |cache: &Cache, offset: u32| {
-            let (dst, src) = (page(ring, i64::from(offset)), at(cache.buffer, from.clone()));
-            OpKind::Load(super::memory::copy((dst, 0), (src, 0), Extent::from(1), kv.times(row)))
+            let (dst, src) = (
+                page(ring, i64::from(offset)),
+                at(cache.buffer, from.clone()),
+            );
+            OpKind::Load(super::memory::copy(
+                (dst, 0),
+                (src, 0),
+                Extent::from(1),
+                kv.times(row),
+            ))
         };
         let fill = vec![load(&keys, 0), load(&values, block * row)];
         let step = OpKind::AttStep {
@@ -171,7 +251,15 @@ impl Lower<'_> {
         let dst = out.at(head * i64::from(size));
         self.build.op(
             Queue::Att,
-            OpKind::AttFin { dst, dst_s0: out.row(), dst_s1: d * 4, state, rows, heads: group, d },
+            OpKind::AttFin {
+                dst,
+                dst_s0: out.row(),
+                dst_s1: d * 4,
+                state,
+                rows,
+                heads: group,
+                d,
+            },
         );
         self.build.end();
         Ok(Value::Sram(out))

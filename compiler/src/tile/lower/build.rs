@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use llmc_isa::Queue;
 
 use crate::tile::{
-    Buffer, BufferId, Expr, Launch, Op, OpKind, Origin, OriginId, Place, Program, Ring, RingId, Space, Stmt, VarId, View,
+    Buffer, BufferId, Expr, Launch, Op, OpKind, Origin, OriginId, Place, Program, Ring, RingId,
+    Space, Stmt, VarId, View,
 };
 
 /// A program that grows.
@@ -34,7 +35,14 @@ impl Build {
             origins: vec![],
             body: vec![],
         };
-        Build { program, blocks: vec![vec![]], loops: vec![], names, origin: OriginId(0), next_origin: None }
+        Build {
+            program,
+            blocks: vec![vec![]],
+            loops: vec![],
+            names,
+            origin: OriginId(0),
+            next_origin: None,
+        }
     }
 
     pub(super) fn finish(mut self) -> Program {
@@ -58,7 +66,12 @@ impl Build {
 
     pub(super) fn buffer(&mut self, name: &str, space: Space, bytes: u64) -> BufferId {
         let name = self.unique(name);
-        self.program.buffers.push(Buffer { name, space, bytes, addr: None });
+        self.program.buffers.push(Buffer {
+            name,
+            space,
+            bytes,
+            addr: None,
+        });
         BufferId(self.program.buffers.len() as u32 - 1)
     }
 
@@ -74,15 +87,22 @@ impl Build {
         }
     }
 
-    /// The ring of a name, made at its first use; its pages are as large as the largest use asks for.
-    pub(super) fn ring(&mut self, name: &str, consumer: Queue, slots: u32, page: u64) -> RingId {
+    /// The ring of a name, made at its first use: double buffering, pages as large as the largest use asks for.
+    pub(super) fn ring(&mut self, name: &str, consumer: Queue, page: u64) -> RingId {
         let page = page.next_multiple_of(64);
         if let Some(i) = self.program.rings.iter().position(|r| r.name == name) {
             let ring = &mut self.program.rings[i];
             ring.page = ring.page.max(page);
             return RingId(i as u32);
         }
-        self.program.rings.push(Ring { name: name.into(), consumer, page, slots, addr: None, sems: None });
+        self.program.rings.push(Ring {
+            name: name.into(),
+            consumer,
+            page,
+            slots: 2,
+            addr: None,
+            sems: None,
+        });
         RingId(self.program.rings.len() as u32 - 1)
     }
 
@@ -103,7 +123,11 @@ impl Build {
             self.origin = OriginId(self.program.origins.len() as u32);
             self.program.origins.push(origin);
         }
-        Op { queue, kind, origin: self.origin }
+        Op {
+            queue,
+            kind,
+            origin: self.origin,
+        }
     }
 
     pub(super) fn op(&mut self, queue: Queue, kind: OpKind) {
@@ -113,15 +137,32 @@ impl Build {
 
     /// One page through a ring: a load on `dma0`, then `consume` on the ring's consumer.
     pub(super) fn stream(&mut self, ring: RingId, fill: Vec<OpKind>, consume: Vec<OpKind>) {
-        let consumer = self.program.rings.get(ring.index()).map_or(Queue::Mxu, |r| r.consumer);
-        let fill = fill.into_iter().map(|k| self.make(Queue::Dma0, k)).collect();
-        let consume = consume.into_iter().map(|k| self.make(consumer, k)).collect();
-        self.push(Stmt::Stream { ring, fill, consume });
+        let consumer = self
+            .program
+            .rings
+            .get(ring.index())
+            .map_or(Queue::Mxu, |r| r.consumer);
+        let fill = fill
+            .into_iter()
+            .map(|k| self.make(Queue::Dma0, k))
+            .collect();
+        let consume = consume
+            .into_iter()
+            .map(|k| self.make(consumer, k))
+            .collect();
+        self.push(Stmt::Stream {
+            ring,
+            fill,
+            consume,
+        });
     }
 
     /// `value`, in a variable if it takes more than one step to compute.
     pub(super) fn bind(&mut self, name: &str, value: Expr) -> Expr {
-        if matches!(value, Expr::Const(_) | Expr::Core | Expr::Launch(_) | Expr::Var(_)) {
+        if matches!(
+            value,
+            Expr::Const(_) | Expr::Core | Expr::Launch(_) | Expr::Var(_)
+        ) {
             return value;
         }
         let var = self.var(name);
@@ -144,17 +185,28 @@ impl Build {
     pub(super) fn end(&mut self) {
         if let Some(Some((var, trip, max_trip))) = self.loops.pop() {
             let body = self.blocks.pop().unwrap_or_default();
-            self.push(Stmt::Loop { var, trip, max_trip, body });
+            self.push(Stmt::Loop {
+                var,
+                trip,
+                max_trip,
+                body,
+            });
         }
     }
 }
 
 /// Byte `offset` of a buffer.
 pub(super) fn at(buffer: BufferId, offset: impl Into<Expr>) -> View {
-    View { place: Place::Buffer(buffer), offset: offset.into() }
+    View {
+        place: Place::Buffer(buffer),
+        offset: offset.into(),
+    }
 }
 
 /// Byte `offset` of the current page of a ring.
 pub(super) fn page(ring: RingId, offset: impl Into<Expr>) -> View {
-    View { place: Place::Page(ring), offset: offset.into() }
+    View {
+        place: Place::Page(ring),
+        offset: offset.into(),
+    }
 }

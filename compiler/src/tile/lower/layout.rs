@@ -1,6 +1,6 @@
 //! How rows and columns of a value lie on a core.
 
-use crate::tile::{Expr, Extent, Packing, PANEL};
+use crate::tile::{Expr, Extent, PANEL, Packing};
 
 /// The columns (elements of the last axis) of a value and which of them a core has: core c has `per_core` columns
 /// from `c * per_core` on, as far as there are any.
@@ -19,7 +19,12 @@ pub(super) struct Columns {
 impl Columns {
     /// All columns on every core.
     pub(super) fn all(total: u32) -> Columns {
-        Columns { total, per_core: total, split: false, ragged: false }
+        Columns {
+            total,
+            per_core: total,
+            split: false,
+            ragged: false,
+        }
     }
 
     /// The columns shared out in whole units.
@@ -29,36 +34,60 @@ impl Columns {
             return Columns::all(total);
         }
         let per_core = (total.div_ceil(unit).div_ceil(cores) * unit).min(total);
-        Columns { total, per_core, split: true, ragged: u64::from(per_core) * u64::from(cores) != u64::from(total) }
+        Columns {
+            total,
+            per_core,
+            split: true,
+            ragged: u64::from(per_core) * u64::from(cores) != u64::from(total),
+        }
     }
 
     /// The first column of the core that runs the program.
     pub(super) fn start(&self) -> Expr {
-        if self.split { Expr::Core * i64::from(self.per_core) } else { Expr::ZERO }
+        if self.split {
+            Expr::Core * i64::from(self.per_core)
+        } else {
+            Expr::ZERO
+        }
     }
 
     /// The first panel of that core in the packing of [`Columns::panels`].
     pub(super) fn start_panel(&self) -> Expr {
-        if self.split { Expr::Core * i64::from(self.per_core.div_ceil(PANEL)) } else { Expr::ZERO }
+        if self.split {
+            Expr::Core * i64::from(self.per_core.div_ceil(PANEL))
+        } else {
+            Expr::ZERO
+        }
     }
 
     /// How many columns that core has; not positive if it has none.
     pub(super) fn count(&self) -> Expr {
         let per_core = Expr::from(i64::from(self.per_core));
-        if self.ragged { per_core.min(Expr::from(i64::from(self.total)) - self.start()) } else { per_core }
+        if self.ragged {
+            per_core.min(Expr::from(i64::from(self.total)) - self.start())
+        } else {
+            per_core
+        }
     }
 
     /// The same as an extent.
     pub(super) fn extent(&self) -> Extent {
         let left = || Expr::from(i64::from(self.total)) - self.start();
-        Extent { n: self.per_core, clamp: self.ragged.then(left) }
+        Extent {
+            n: self.per_core,
+            clamp: self.ragged.then(left),
+        }
     }
 
     /// The same columns in groups of `size`, if no group lies on two cores.
     pub(super) fn groups(&self, size: u32) -> Option<Columns> {
         let size = size.max(1);
-        let whole = self.total % size == 0 && self.per_core % size == 0;
-        whole.then(|| Columns { total: self.total / size, per_core: self.per_core / size, ..*self })
+        let whole = self.total.is_multiple_of(size) && self.per_core.is_multiple_of(size);
+        whole.then(|| Columns {
+            total: self.total / size,
+            per_core: self.per_core / size,
+            ..*self
+        })
     }
 
     /// Bytes of a row of f32 on a core.
@@ -68,8 +97,12 @@ impl Columns {
 
     /// How a matrix is packed whose product has these columns.
     pub(super) fn panels(&self, k: u32) -> Packing {
-        let whole = !self.split || self.per_core % PANEL == 0;
-        Packing::Panels { k, n: self.total, slice: if whole { self.total } else { self.per_core } }
+        let whole = !self.split || self.per_core.is_multiple_of(PANEL);
+        Packing::Panels {
+            k,
+            n: self.total,
+            slice: if whole { self.total } else { self.per_core },
+        }
     }
 }
 
@@ -77,7 +110,10 @@ impl Columns {
 pub(super) fn extent(bound: u32, value: Expr) -> Extent {
     match value.as_const() {
         Some(c) => Extent::from(u32::try_from(c.max(0)).unwrap_or(bound).min(bound)),
-        None => Extent { n: bound, clamp: Some(value) },
+        None => Extent {
+            n: bound,
+            clamp: Some(value),
+        },
     }
 }
 
@@ -111,7 +147,15 @@ mod tests {
     fn columns_are_shared_in_whole_units() {
         let c = Columns::split(192, 32, 4);
         assert_eq!((c.per_core, c.ragged), (64, true));
-        assert_eq!(c.groups(32), Some(Columns { total: 6, per_core: 2, split: true, ragged: true }));
+        assert_eq!(
+            c.groups(32),
+            Some(Columns {
+                total: 6,
+                per_core: 2,
+                split: true,
+                ragged: true
+            })
+        );
         assert_eq!(c.groups(48), None);
         assert_eq!(Columns::split(1000, 16, 4).per_core, 256);
         assert_eq!(Columns::split(1000, 16, 1), Columns::all(1000));

@@ -30,14 +30,24 @@ impl Tile {
         let width = params.panels.clamp(1, panels.max(1));
         if fits(width, k) {
             let most = (page / (u64::from(k) * run)).min(u64::from(panels)) as u32;
-            let panels = if most >= panels { panels } else { most / width * width };
-            return Tile { panels: panels.max(1), k };
+            let panels = if most >= panels {
+                panels
+            } else {
+                most / width * width
+            };
+            return Tile {
+                panels: panels.max(1),
+                k,
+            };
         }
         let rows = |panels: u32| (page / (u64::from(panels) * run)) as u32 / K_STEP * K_STEP;
         // Narrower rather than less than K_STEP rows, and not narrower than that takes.
         let most = (page / (u64::from(K_STEP) * run)).max(1) as u32;
         let width = width.min(most);
-        Tile { panels: width, k: rows(width).clamp(K_STEP, k.max(K_STEP)).min(k) }
+        Tile {
+            panels: width,
+            k: rows(width).clamp(K_STEP, k.max(K_STEP)).min(k),
+        }
     }
 }
 
@@ -48,7 +58,11 @@ impl Lower<'_> {
         let out = self.result(id, node)?;
         let (k, columns) = (a.columns.total, out.columns);
         if weight.shape() != [k as usize, columns.total as usize] {
-            return Err(format!("the weight has shape {:?}, expected [{k}, {}]", weight.shape(), columns.total));
+            return Err(format!(
+                "the weight has shape {:?}, expected [{k}, {}]",
+                weight.shape(),
+                columns.total
+            ));
         }
         if a.dtype != DType::F32 {
             return Err("the left operand is not f32".into());
@@ -59,19 +73,30 @@ impl Lower<'_> {
         let panels = columns.per_core.div_ceil(PANEL);
         let tile = Tile::choose(&self.params, k, panels, size);
         let page_bytes = u64::from(tile.panels) * u64::from(tile.k * run);
-        let ring = self.build.ring("weights", Queue::Mxu, self.params.weight_slots, page_bytes);
+        let ring = self.build.ring("weights", Queue::Mxu, page_bytes);
 
         let width = tile.panels * PANEL;
-        let count = self.build.bind(&format!("columns{}", id.0), columns.count());
+        let count = self
+            .build
+            .bind(&format!("columns{}", id.0), columns.count());
         let max_trip = u64::from(panels.div_ceil(tile.panels));
-        let n_tile = self.build.begin(&format!("n{}", id.0), count.clone().ceil_div(i64::from(width)), max_trip);
+        // A single tile needs no loop: on a core without columns all its sizes are 0.
+        let trip = if max_trip == 1 {
+            Expr::Const(1)
+        } else {
+            count.clone().ceil_div(i64::from(width))
+        };
+        let n_tile = self.build.begin(&format!("n{}", id.0), trip, max_trip);
         let whole_tiles = !columns.ragged && columns.per_core % width == 0;
         let left = if max_trip == 1 {
             count
         } else if whole_tiles {
             Expr::from(i64::from(width))
         } else {
-            self.build.bind(&format!("left{}", id.0), count - n_tile.clone() * i64::from(width))
+            self.build.bind(
+                &format!("left{}", id.0),
+                count - n_tile.clone() * i64::from(width),
+            )
         };
         let n = extent(width.min(columns.per_core), left.clone());
         let tile_panels = extent(tile.panels, left.ceil_div(i64::from(PANEL)));
@@ -83,14 +108,28 @@ impl Lower<'_> {
         let rows = self.rows.extent();
         let one_tile = |lower: &mut Self, k_index: Expr, acc: bool| {
             let k_first = k_index * i64::from(tile.k);
-            let k_left = if k % tile.k == 0 { Expr::from(i64::from(tile.k)) } else { Expr::from(i64::from(k)) - k_first.clone() };
+            let k_left = if k % tile.k == 0 {
+                Expr::from(i64::from(tile.k))
+            } else {
+                Expr::from(i64::from(k)) - k_first.clone()
+            };
             let k_extent = extent(tile.k, k_left);
             let from = at(weight, src.clone() + k_first.clone() * i64::from(run));
             let load = if tile.k == k {
-                copy((page(ring, 0), 0), (from, 0), Extent::from(1), tile_panels.times(k * run))
+                copy(
+                    (page(ring, 0), 0),
+                    (from, 0),
+                    Extent::from(1),
+                    tile_panels.times(k * run),
+                )
             } else {
                 let strides = (tile.k * run, k * run);
-                copy((page(ring, 0), strides.0), (from, strides.1), tile_panels.clone(), k_extent.times(run))
+                copy(
+                    (page(ring, 0), strides.0),
+                    (from, strides.1),
+                    tile_panels.clone(),
+                    k_extent.times(run),
+                )
             };
             let product = OpKind::MatMul {
                 dst: dst.clone(),
@@ -106,12 +145,18 @@ impl Lower<'_> {
                 b_type: item.dtype,
                 acc,
             };
-            lower.build.stream(ring, vec![OpKind::Load(load)], vec![product]);
+            lower
+                .build
+                .stream(ring, vec![OpKind::Load(load)], vec![product]);
         };
         one_tile(self, Expr::ZERO, false);
         let more = k.div_ceil(tile.k) - 1;
         if more > 0 {
-            let index = self.build.begin(&format!("k{}", id.0), Expr::from(i64::from(more)), u64::from(more));
+            let index = self.build.begin(
+                &format!("k{}", id.0),
+                Expr::from(i64::from(more)),
+                u64::from(more),
+            );
             one_tile(self, index + Expr::Const(1), true);
             self.build.end();
         }
@@ -125,11 +170,15 @@ mod tests {
     use super::*;
 
     fn tile(weight_page: u32, width: u32, k: u32, panels: u32) -> (u32, u32) {
-        let params =
-            TileParams { mt: 1, weight_page, panels: width, weight_slots: 2, kv_block: 8, kv_slots: 2, vector_slots: 2 };
+        let params = TileParams {
+            mt: 1,
+            weight_page,
+            panels: width,
+            kv_block: 8,
+        };
         let t = Tile::choose(&params, k, panels, 4);
         assert!(t.panels * t.k * 64 <= weight_page.max(4096));
-        assert!(t.k == k || t.k % 64 == 0);
+        assert!(t.k == k || t.k.is_multiple_of(64));
         (t.panels, t.k)
     }
 

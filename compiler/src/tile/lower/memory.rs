@@ -12,7 +12,14 @@ use crate::tile::{Copy, Expr, Extent, OpKind, Operand, Packing, Space, UnaryFn, 
 /// A contiguous copy of `bytes`, or of rows `rows x bytes` if strides are given.
 pub(super) fn copy(dst: (View, u32), src: (View, u32), rows: Extent, bytes: Extent) -> Copy {
     let one = || Extent::from(1);
-    Copy { dst: dst.0, dst_s: [dst.1, 0, 0], src: src.0, src_s: [src.1, 0, 0], n: [rows, one(), one()], bytes }
+    Copy {
+        dst: dst.0,
+        dst_s: [dst.1, 0, 0],
+        src: src.0,
+        src_s: [src.1, 0, 0],
+        n: [rows, one(), one()],
+        bytes,
+    }
 }
 
 impl Lower<'_> {
@@ -23,15 +30,30 @@ impl Lower<'_> {
         }
         let name = self.graph.input_name(id).unwrap_or("input").to_string();
         if node.ty.dtype != TensorType::F32 {
-            return Err(format!("input `{name}` is {}, expected f32", node.ty.dtype.name()));
+            return Err(format!(
+                "input `{name}` is {}, expected f32",
+                node.ty.dtype.name()
+            ));
         }
         let out = self.result(id, node)?;
         let (row, whole_row) = (out.row(), out.columns.total * 4);
         let rows = self.rows.all;
-        let from = self.build.dram(&name, Space::Input(name.clone()), rows * u64::from(whole_row));
-        let src = at(from, self.rows.first.clone() * i64::from(whole_row) + out.columns.start() * 4);
+        let from = self.build.dram(
+            &name,
+            Space::Input(name.clone()),
+            rows * u64::from(whole_row),
+        );
+        let src = at(
+            from,
+            self.rows.first.clone() * i64::from(whole_row) + out.columns.start() * 4,
+        );
         let bytes = out.columns.extent().times(4);
-        let load = copy((out.at(0), row), (src, whole_row), self.rows.extent(), bytes);
+        let load = copy(
+            (out.at(0), row),
+            (src, whole_row),
+            self.rows.extent(),
+            bytes,
+        );
         self.build.op(Queue::Dma1, OpKind::Load(load));
         Ok(Value::Sram(out))
     }
@@ -48,26 +70,51 @@ impl Lower<'_> {
         };
         if self.graph.ty(id).elements() != self.tokens.dim {
             let found = self.graph.ty(id).elements();
-            return Err(format!("there are `{found}` indices, expected `{}`", self.tokens.dim));
+            return Err(format!(
+                "there are `{found}` indices, expected `{}`",
+                self.tokens.dim
+            ));
         }
         let size: u32 = if wide { 8 } else { 4 };
-        let name = self.graph.input_name(id).ok_or("the indices are not an input")?.to_string();
-        let from = self.build.dram(&name, Space::Input(name.clone()), self.tokens.max * u64::from(size));
-        let to = self.build.sram(&format!("v{}_ids", id.0), u64::from(self.mt * size));
+        let name = self
+            .graph
+            .input_name(id)
+            .ok_or("the indices are not an input")?
+            .to_string();
+        let from = self.build.dram(
+            &name,
+            Space::Input(name.clone()),
+            self.tokens.max * u64::from(size),
+        );
+        let to = self
+            .build
+            .sram(&format!("v{}_ids", id.0), u64::from(self.mt * size));
         let src = at(from, self.rows.first.clone() * i64::from(size));
         let bytes = self.rows.extent().times(size);
-        self.build.op(Queue::Dma1, OpKind::Load(copy((at(to, 0), 0), (src, 0), Extent::from(1), bytes)));
+        self.build.op(
+            Queue::Dma1,
+            OpKind::Load(copy((at(to, 0), 0), (src, 0), Extent::from(1), bytes)),
+        );
         self.ids.insert(id, (to, wide));
         Ok((to, wide))
     }
 
     /// Rows of a constant table by token ids.
-    pub(super) fn gather(&mut self, id: ValueId, node: &Node, axis: usize) -> Result<Value, Reason> {
+    pub(super) fn gather(
+        &mut self,
+        id: ValueId,
+        node: &Node,
+        axis: usize,
+    ) -> Result<Value, Reason> {
         let table = self.constant(node, 0)?;
         let &[rows, width] = table.shape() else {
-            return Err(format!("the table has shape {:?}, expected rows and columns", table.shape()));
+            return Err(format!(
+                "the table has shape {:?}, expected rows and columns",
+                table.shape()
+            ));
         };
-        let (Value::Ids, Some(&indices), 0) = (self.value(node, 1)?, node.operands.get(1), axis) else {
+        let (Value::Ids, Some(&indices), 0) = (self.value(node, 1)?, node.operands.get(1), axis)
+        else {
             return Err("only rows of a table by an input of token ids can be gathered".into());
         };
         let columns = self.columns(&node.ty)?;
@@ -83,7 +130,11 @@ impl Lower<'_> {
             DType::F32 => out,
             dtype => {
                 let bytes = u64::from(self.rows.bound) * u64::from(columns.total * dtype.bytes());
-                Sram { buffer: self.build.sram(&format!("v{}_raw", id.0), bytes), columns, dtype }
+                Sram {
+                    buffer: self.build.sram(&format!("v{}_raw", id.0), bytes),
+                    columns,
+                    dtype,
+                }
             }
         };
         let bytes = raw.row();
@@ -111,11 +162,26 @@ impl Lower<'_> {
     pub(super) fn convert(&mut self, from: Sram, to: Sram) {
         let n = [Extent::from(1), self.rows.extent(), from.columns.extent()];
         let (dst, a) = (to.operand(), from.operand());
-        self.build.op(Queue::Vpu, OpKind::Unary { op: UnaryFn::Copy, dst, a, n, scale: 1.0, bias: 0.0 });
+        self.build.op(
+            Queue::Vpu,
+            OpKind::Unary {
+                op: UnaryFn::Copy,
+                dst,
+                a,
+                n,
+                scale: 1.0,
+                bias: 0.0,
+            },
+        );
     }
 
     /// Consecutive rows of a table, from `past` on: loaded once per row block.
-    pub(super) fn position_rows(&mut self, id: ValueId, node: &Node, start: &Dim) -> Result<Value, Reason> {
+    pub(super) fn position_rows(
+        &mut self,
+        id: ValueId,
+        node: &Node,
+        start: &Dim,
+    ) -> Result<Value, Reason> {
         let table = self.constant(node, 0)?;
         let columns = self.columns(&node.ty)?;
         if columns.split || table.shape().last() != Some(&(columns.total as usize)) {
@@ -124,15 +190,30 @@ impl Lower<'_> {
         let first = match (start.as_const(), *start == Dim::past()) {
             (_, true) => self.rows.position.clone(),
             (Some(c), _) => Expr::from(c) + self.rows.first.clone(),
-            (None, false) => return Err(format!("rows start at `{start}`, expected `{}`", Dim::past())),
+            (None, false) => {
+                return Err(format!(
+                    "rows start at `{start}`, expected `{}`",
+                    Dim::past()
+                ));
+            }
         };
         let (from, item) = self.weight(&table, Packing::Rows)?;
         let row = columns.total * item.dtype.bytes();
-        let buffer = self.build.sram(&format!("v{}_rows", id.0), u64::from(self.rows.bound) * u64::from(row));
-        let out = Sram { buffer, columns, dtype: item.dtype };
+        let buffer = self.build.sram(
+            &format!("v{}_rows", id.0),
+            u64::from(self.rows.bound) * u64::from(row),
+        );
+        let out = Sram {
+            buffer,
+            columns,
+            dtype: item.dtype,
+        };
         let src = at(from, first * i64::from(row));
         let bytes = self.rows.extent().times(row);
-        self.build.op(Queue::Dma1, OpKind::Load(copy((out.at(0), 0), (src, 0), Extent::from(1), bytes)));
+        self.build.op(
+            Queue::Dma1,
+            OpKind::Load(copy((out.at(0), 0), (src, 0), Extent::from(1), bytes)),
+        );
         Ok(Value::Sram(out))
     }
 
@@ -147,10 +228,23 @@ impl Lower<'_> {
             return Err("the row lies on the cores in another way than its operand".into());
         }
         let row = (self.tokens.count.clone() - Expr::Const(1)).rem(i64::from(self.mt));
-        let a = Operand { view: at(from.buffer, row * i64::from(from.row())), ..from.operand() };
+        let a = Operand {
+            view: at(from.buffer, row * i64::from(from.row())),
+            ..from.operand()
+        };
         let n = [Extent::from(1), Extent::from(1), from.columns.extent()];
         let dst = out.operand();
-        self.build.op(Queue::Vpu, OpKind::Unary { op: UnaryFn::Copy, dst, a, n, scale: 1.0, bias: 0.0 });
+        self.build.op(
+            Queue::Vpu,
+            OpKind::Unary {
+                op: UnaryFn::Copy,
+                dst,
+                a,
+                n,
+                scale: 1.0,
+                bias: 0.0,
+            },
+        );
         Ok(Value::Sram(out))
     }
 
@@ -165,7 +259,12 @@ impl Lower<'_> {
             return Err("the gathered value must be whole on every core".into());
         }
         let bytes = from.columns.extent().times(4);
-        let gather = copy((out.at(from.columns.start()), out.row()), (from.at(0), from.row()), self.rows.extent(), bytes);
+        let gather = copy(
+            (out.at(from.columns.start()), out.row()),
+            (from.at(0), from.row()),
+            self.rows.extent(),
+            bytes,
+        );
         self.build.op(Queue::Dma1, OpKind::AllGather(gather));
         Ok(Value::Sram(out))
     }
@@ -173,7 +272,10 @@ impl Lower<'_> {
     /// Stores a value as an output of the program; each core stores its columns, core 0 those that all have.
     pub(super) fn output(&mut self, name: &str, node: &Node, value: &Value) -> Result<(), Reason> {
         let Value::Sram(from) = value else {
-            return Err(format!("output `{name}` is {}, expected rows", value.kind()));
+            return Err(format!(
+                "output `{name}` is {}, expected rows",
+                value.kind()
+            ));
         };
         if from.dtype != chip_type(node.ty.dtype)? {
             return Err(format!("output `{name}` is {}", node.ty.dtype.name()));
@@ -181,10 +283,23 @@ impl Lower<'_> {
         let size = from.dtype.bytes();
         let whole_row = from.columns.total * size;
         let rows = self.rows.all;
-        let to = self.build.dram(name, Space::Output(name.into()), rows * u64::from(whole_row));
-        let dst = at(to, (self.rows.first.clone() * i64::from(from.columns.total) + from.columns.start()) * i64::from(size));
+        let to = self.build.dram(
+            name,
+            Space::Output(name.into()),
+            rows * u64::from(whole_row),
+        );
+        let dst = at(
+            to,
+            (self.rows.first.clone() * i64::from(from.columns.total) + from.columns.start())
+                * i64::from(size),
+        );
         let bytes = from.columns.extent().times(size);
-        let mut store = copy((dst, whole_row), (from.at(0), from.row()), self.rows.extent(), bytes);
+        let mut store = copy(
+            (dst, whole_row),
+            (from.at(0), from.row()),
+            self.rows.extent(),
+            bytes,
+        );
         if !from.columns.split && self.cores > 1 {
             store.n[1] = extent(1, Expr::Const(1) - Expr::Core);
         }

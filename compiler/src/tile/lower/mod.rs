@@ -50,15 +50,9 @@ pub struct TileParams {
     pub weight_page: u32,
     /// Panels of 16 columns of a weight tile, if the page holds them for all k: the width of the matrix unit.
     pub panels: u32,
-    /// Pages of the weight ring; 2 is double buffering.
-    pub weight_slots: u32,
     /// Positions of a KV block. It decides how attention sums are grouped, so that entries that share a state must agree
     /// on it for equal bits.
     pub kv_block: u32,
-    /// Pages of the KV ring.
-    pub kv_slots: u32,
-    /// Pages of the ring of weight vectors (norms, biases).
-    pub vector_slots: u32,
 }
 
 /// Why a graph cannot be lowered: every reason found.
@@ -81,7 +75,12 @@ pub struct LowerProblem {
 fn list(problems: &[LowerProblem]) -> String {
     let one = |p: &LowerProblem| match p.origin.onnx.as_slice() {
         [] => format!("`{}`: {}", p.origin.node, p.reason),
-        onnx => format!("`{}` (from {}): {}", p.origin.node, onnx.join(", "), p.reason),
+        onnx => format!(
+            "`{}` (from {}): {}",
+            p.origin.node,
+            onnx.join(", "),
+            p.reason
+        ),
     };
     problems.iter().map(one).collect::<Vec<_>>().join("\n")
 }
@@ -90,17 +89,33 @@ fn list(problems: &[LowerProblem]) -> String {
 ///
 /// # Errors
 /// Every node that cannot be lowered, with the reason.
-pub fn lower(graph: &Graph, cores: u32, params: &TileParams, weights: &mut WeightPlan) -> Result<Program, LowerError> {
+pub fn lower(
+    graph: &Graph,
+    cores: u32,
+    params: &TileParams,
+    weights: &mut WeightPlan,
+) -> Result<Program, LowerError> {
     let tokens = match Tokens::of(graph) {
         Ok(tokens) => tokens,
         Err(reason) => {
-            let origin = Origin { node: graph.name.clone(), onnx: vec![] };
-            return Err(LowerError { problems: vec![LowerProblem { origin, reason }] });
+            let origin = Origin {
+                node: graph.name.clone(),
+                onnx: vec![],
+            };
+            return Err(LowerError {
+                problems: vec![LowerProblem { origin, reason }],
+            });
         }
     };
     let launch = vec![
-        Launch { name: "tokens".into(), max: tokens.max },
-        Launch { name: "past".into(), max: tokens.past_max },
+        Launch {
+            name: "tokens".into(),
+            max: tokens.max,
+        },
+        Launch {
+            name: "past".into(),
+            max: tokens.past_max,
+        },
     ];
     let mt = u64::from(params.mt.max(1)).min(tokens.max.max(1)) as u32;
     let mut lower = Lower {
@@ -111,7 +126,13 @@ pub fn lower(graph: &Graph, cores: u32, params: &TileParams, weights: &mut Weigh
         build: Build::new(&graph.name, cores.max(1), launch),
         values: BTreeMap::new(),
         ids: BTreeMap::new(),
-        rows: Rows { bound: mt, count: Expr::ZERO, first: Expr::ZERO, position: Expr::ZERO, all: 0 },
+        rows: Rows {
+            bound: mt,
+            count: Expr::ZERO,
+            first: Expr::ZERO,
+            position: Expr::ZERO,
+            all: 0,
+        },
         mt,
         tokens,
         problems: vec![],
@@ -121,8 +142,15 @@ pub fn lower(graph: &Graph, cores: u32, params: &TileParams, weights: &mut Weigh
     if lower.problems.is_empty() {
         Ok(lower.build.finish())
     } else {
-        Err(LowerError { problems: lower.problems })
+        Err(LowerError {
+            problems: lower.problems,
+        })
     }
+}
+
+/// Most rows of a launch of the entry; 1 if the graph does not say.
+pub(super) fn max_rows(graph: &Graph) -> u64 {
+    Tokens::of(graph).map_or(1, |t| t.max)
 }
 
 /// The rows of a launch.
@@ -142,22 +170,50 @@ struct Tokens {
 impl Tokens {
     fn of(graph: &Graph) -> Result<Tokens, String> {
         let bound = |s: &str| graph.bounds.get(&Symbol::new(s)).copied();
-        let mut dims = graph.iter().filter(|(_, n)| is_rows(n)).map(|(_, n)| leading(&n.ty));
-        let symbolic = dims.clone().find(|d| d.as_const().is_none());
-        let most = dims.try_fold(1, |m, d| d.as_const().map(|c| c.max(m))).unwrap_or(1);
+        let dims: Vec<Dim> = graph
+            .iter()
+            .filter(|(_, n)| is_rows(n))
+            .map(|(_, n)| leading(&n.ty))
+            .collect();
+        let symbolic = dims.iter().find(|d| d.as_const().is_none()).cloned();
+        let most = dims
+            .iter()
+            .filter_map(Dim::as_const)
+            .max()
+            .unwrap_or(1)
+            .max(1);
         let dim = symbolic.unwrap_or(Dim::from(most));
         let (count, max) = match (dim.as_const(), dim.as_symbol()) {
             (Some(n), _) => (Expr::Const(n), n),
-            (None, Some(s)) if s.name() == Symbol::SEQ => {
-                (Expr::Launch(LAUNCH_TOKENS), bound(Symbol::SEQ).ok_or("`seq` has no bound")?)
+            (None, Some(s)) if s.name() == Symbol::SEQ => (
+                Expr::Launch(LAUNCH_TOKENS),
+                bound(Symbol::SEQ).ok_or("`seq` has no bound")?,
+            ),
+            _ => {
+                return Err(format!(
+                    "rows of a launch are `{dim}`, expected `{}` or a number",
+                    Symbol::SEQ
+                ));
             }
-            _ => return Err(format!("rows of a launch are `{dim}`, expected `{}` or a number", Symbol::SEQ)),
         };
-        let capacity = graph.states().iter().filter_map(|s| s.shape.get(2)?.as_const()).min();
-        let past_max = bound(Symbol::PAST).or(capacity.map(|c| c - 1)).unwrap_or(0).max(0);
+        let capacity = graph
+            .states()
+            .iter()
+            .filter_map(|s| s.shape.get(2)?.as_const())
+            .min();
+        let past_max = bound(Symbol::PAST)
+            .or(capacity.map(|c| c - 1))
+            .unwrap_or(0)
+            .max(0);
         let tight = capacity.filter(|c| past_max.saturating_add(max) > *c);
         let size = |v: i64| u64::try_from(v).unwrap_or(0);
-        Ok(Tokens { dim, count, max: size(max), past_max: size(past_max), capacity: tight })
+        Ok(Tokens {
+            dim,
+            count,
+            max: size(max),
+            past_max: size(past_max),
+            capacity: tight,
+        })
     }
 }
 
@@ -168,7 +224,11 @@ fn is_rows(node: &Node) -> bool {
 
 /// Product of all dims but the last.
 fn leading(ty: &Type) -> Dim {
-    ty.shape.iter().rev().skip(1).fold(Dim::one(), |n, d| &n * d)
+    ty.shape
+        .iter()
+        .rev()
+        .skip(1)
+        .fold(Dim::one(), |n, d| &n * d)
 }
 
 /// A lowered value.
@@ -205,7 +265,13 @@ impl Sram {
 
     /// `[1][rows][columns]` from the first element on.
     fn operand(&self) -> Operand {
-        Operand { view: self.at(0), s0: 0, s1: self.row(), dtype: self.dtype, bcast: false }
+        Operand {
+            view: self.at(0),
+            s0: 0,
+            s1: self.row(),
+            dtype: self.dtype,
+            bcast: false,
+        }
     }
 }
 
@@ -240,33 +306,56 @@ impl Lower<'_> {
         let index = self.build.begin("block", trip, max_trip);
         let first = index * mt;
         let position = match self.uses_past() {
-            true => self.build.bind("position", Expr::Launch(LAUNCH_PAST) + first.clone()),
+            true => self
+                .build
+                .bind("position", Expr::Launch(LAUNCH_PAST) + first.clone()),
             false => first.clone(),
         };
         let mut left = self.tokens.count.clone() - first.clone();
         if let Some(capacity) = self.tokens.capacity {
             left = left.min(Expr::from(capacity) - position.clone());
         }
-        let exact = self.tokens.count.as_const().is_some_and(|n| n % mt == 0) && self.tokens.capacity.is_none();
+        let exact = self.tokens.count.as_const().is_some_and(|n| n % mt == 0)
+            && self.tokens.capacity.is_none();
         let whole = exact || (max_trip > 1 && mt == 1 && self.tokens.capacity.is_none());
         let count = match (whole, max_trip > 1) {
             (true, _) => Expr::Const(mt),
             (false, true) => self.build.bind("rows", left.min(Expr::Const(mt))),
             (false, false) => self.build.bind("rows", left),
         };
-        self.rows = Rows { bound: self.mt, count, first, position, all: self.tokens.max };
+        self.rows = Rows {
+            bound: self.mt,
+            count,
+            first,
+            position,
+            all: self.tokens.max,
+        };
         self.nodes(&block);
         self.build.end();
         // Nothing after the last row depends on positions.
-        self.rows = Rows { bound: 1, count: Expr::Const(1), first: Expr::ZERO, position: Expr::ZERO, all: 1 };
+        self.rows = Rows {
+            bound: 1,
+            count: Expr::Const(1),
+            first: Expr::ZERO,
+            position: Expr::ZERO,
+            all: 1,
+        };
         self.nodes(&last);
     }
 
     /// Lowers nodes in order, and the outputs they are.
     fn nodes(&mut self, order: &[ValueId]) {
         for &id in order {
-            let Some(node) = self.graph.get(id) else { continue };
+            let Some(node) = self.graph.get(id) else {
+                continue;
+            };
             if node.operands.iter().any(|v| self.failed.contains(v)) {
+                if let Some(reason) = unsupported(&node.op) {
+                    self.problems.push(LowerProblem {
+                        origin: origin(id, node),
+                        reason,
+                    });
+                }
                 self.failed.insert(id);
                 continue;
             }
@@ -280,7 +369,10 @@ impl Lower<'_> {
             match value {
                 Ok(value) => drop(self.values.insert(id, value)),
                 Err(reason) => {
-                    self.problems.push(LowerProblem { origin: origin(id, node), reason });
+                    self.problems.push(LowerProblem {
+                        origin: origin(id, node),
+                        reason,
+                    });
                     self.failed.insert(id);
                 }
             }
@@ -293,7 +385,11 @@ impl Lower<'_> {
         }
         match &node.op {
             Op::Const(c) => {
-                let constant = self.graph.tables().constant(*c).ok_or("the constant is not in the graph's table")?;
+                let constant = self
+                    .graph
+                    .tables()
+                    .constant(*c)
+                    .ok_or("the constant is not in the graph's table")?;
                 Ok(Value::Const(constant.clone()))
             }
             Op::Input => self.input(id, node),
@@ -306,13 +402,32 @@ impl Lower<'_> {
             Op::Binary(f) => self.binary(id, node, *f),
             Op::SiluMul => self.silu_mul(id, node),
             Op::RmsNorm { eps } => self.rms_norm(id, node, eps.get()),
-            Op::Rope { heads, head_dim, rotary_dim, interleaved } => {
-                self.rope(id, node, [*heads, *head_dim, *rotary_dim], *interleaved)
-            }
+            Op::Rope {
+                heads,
+                head_dim,
+                rotary_dim,
+                interleaved,
+            } => self.rope(id, node, [*heads, *head_dim, *rotary_dim], *interleaved),
+            // Lowered rows are f32, whatever narrower type they came from.
+            Op::Cast(TensorType::F32) => self.sram(node, 0).map(Value::Sram),
             Op::Append { state } => self.append(id, node, *state),
-            Op::Attention { heads, kv_heads, head_dim, scale, mask, softcap } => {
+            Op::Attention {
+                heads,
+                kv_heads,
+                head_dim,
+                scale,
+                mask,
+                softcap,
+            } => {
                 let shape = [*heads, *kv_heads, *head_dim];
-                self.attention(id, node, shape, scale.get(), *mask, softcap.map_or(0.0, |c| c.get()))
+                self.attention(
+                    id,
+                    node,
+                    shape,
+                    scale.get(),
+                    *mask,
+                    softcap.map_or(0.0, |c| c.get()),
+                )
             }
             Op::Compare(_)
             | Op::Where
@@ -328,41 +443,60 @@ impl Lower<'_> {
             | Op::CumSum { .. }
             | Op::Trilu { .. }
             | Op::Mask { .. }
-            | Op::LayerNorm { .. } => Err(format!("the chip has no `{}` on rows of tokens", node.op.name())),
+            | Op::LayerNorm { .. } => Err(unsupported(&node.op).unwrap_or_default()),
         }
     }
 
     /// True for values of one row when the launch has several.
     fn is_last(&self, id: ValueId) -> bool {
-        let Some(node) = self.graph.get(id) else { return false };
+        let Some(node) = self.graph.get(id) else {
+            return false;
+        };
         is_rows(node) && !self.tokens.dim.is(1) && leading(&node.ty).is(1)
     }
 
     fn uses_past(&self) -> bool {
-        let past = |(_, n): (ValueId, &Node)| matches!(n.op, Op::Append { .. } | Op::PositionRows { .. });
+        let past =
+            |(_, n): (ValueId, &Node)| matches!(n.op, Op::Append { .. } | Op::PositionRows { .. });
         self.graph.iter().any(past)
     }
 
     fn check_rows(&self, node: &Node) -> Result<(), Reason> {
+        if node.ty.dtype != TensorType::F32
+            && !matches!(node.op, Op::Gather { .. } | Op::PositionRows { .. })
+        {
+            return Err(format!(
+                "computes in {}, expected f32",
+                node.ty.dtype.name()
+            ));
+        }
         let rows = leading(&node.ty);
         if rows == self.tokens.dim || rows.is(1) {
             return Ok(());
         }
-        Err(format!("has `{rows}` rows, expected `{}` or 1", self.tokens.dim))
+        Err(format!(
+            "has `{rows}` rows, expected `{}` or 1",
+            self.tokens.dim
+        ))
     }
 
     /// Columns of a value of this type.
     fn columns(&self, ty: &Type) -> Result<Columns, Reason> {
         let last = ty.shape.last().ok_or("is a scalar, expected rows")?;
         let total = last.as_const().filter(|n| (1..=MAX_WIDTH).contains(n));
-        let total = total.ok_or_else(|| format!("rows are `{last}` elements wide, expected 1 to {MAX_WIDTH}"))? as u32;
+        let total = total
+            .ok_or_else(|| format!("rows are `{last}` elements wide, expected 1 to {MAX_WIDTH}"))?
+            as u32;
         match ty.layout {
             Layout::Replicated => Ok(Columns::all(total)),
             Layout::Split { axis, unit } if axis + 1 == ty.rank() => {
-                let unit = u32::try_from(unit).map_err(|_| format!("is split in units of {unit}"))?;
+                let unit =
+                    u32::try_from(unit).map_err(|_| format!("is split in units of {unit}"))?;
                 Ok(Columns::split(total, unit, self.cores))
             }
-            Layout::Split { axis, unit: _ } => Err(format!("is split along axis {axis}, expected the last")),
+            Layout::Split { axis, unit: _ } => {
+                Err(format!("is split along axis {axis}, expected the last"))
+            }
         }
     }
 
@@ -375,19 +509,32 @@ impl Lower<'_> {
     /// A new buffer of f32 rows.
     fn scratch(&mut self, name: &str, columns: Columns) -> Sram {
         let bytes = u64::from(self.rows.bound) * u64::from(columns.row_bytes());
-        Sram { buffer: self.build.sram(name, bytes), columns, dtype: DType::F32 }
+        Sram {
+            buffer: self.build.sram(name, bytes),
+            columns,
+            dtype: DType::F32,
+        }
     }
 
     fn value(&self, node: &Node, index: usize) -> Result<Value, Reason> {
-        let id = node.operands.get(index).ok_or_else(|| format!("has no operand {index}"))?;
-        self.values.get(id).cloned().ok_or_else(|| format!("operand {id} has no value yet"))
+        let id = node
+            .operands
+            .get(index)
+            .ok_or_else(|| format!("has no operand {index}"))?;
+        self.values
+            .get(id)
+            .cloned()
+            .ok_or_else(|| format!("operand {id} has no value yet"))
     }
 
     /// An operand that is rows in SRAM.
     fn sram(&self, node: &Node, index: usize) -> Result<Sram, Reason> {
         match self.value(node, index)? {
             Value::Sram(s) => Ok(s),
-            other => Err(format!("operand {index} is {}, expected rows", other.kind())),
+            other => Err(format!(
+                "operand {index} is {}, expected rows",
+                other.kind()
+            )),
         }
     }
 
@@ -395,7 +542,9 @@ impl Lower<'_> {
     fn whole(&self, node: &Node, index: usize) -> Result<Sram, Reason> {
         let s = self.sram(node, index)?;
         if s.columns.split {
-            return Err(format!("operand {index} is split between the cores, expected all of it on every core"));
+            return Err(format!(
+                "operand {index} is split between the cores, expected all of it on every core"
+            ));
         }
         Ok(s)
     }
@@ -403,16 +552,66 @@ impl Lower<'_> {
     fn constant(&self, node: &Node, index: usize) -> Result<Arc<Const>, Reason> {
         match self.value(node, index)? {
             Value::Const(c) => Ok(c),
-            other => Err(format!("operand {index} is {}, expected a constant", other.kind())),
+            other => Err(format!(
+                "operand {index} is {}, expected a constant",
+                other.kind()
+            )),
         }
     }
 
     /// A constant in the weight image, as a buffer.
-    fn weight(&mut self, constant: &Arc<Const>, packing: Packing) -> Result<(BufferId, WeightItem), Reason> {
-        let item = self.weights.add(constant, packing).map_err(|e: PackError| e.to_string())?.clone();
-        let buffer = self.build.dram(&item.name, Space::Weights(item.name.clone()), item.bytes);
+    fn weight(
+        &mut self,
+        constant: &Arc<Const>,
+        packing: Packing,
+    ) -> Result<(BufferId, WeightItem), Reason> {
+        let item = self
+            .weights
+            .add(constant, packing)
+            .map_err(|e: PackError| e.to_string())?
+            .clone();
+        let buffer = self
+            .build
+            .dram(&item.name, Space::Weights(item.name.clone()), item.bytes);
         Ok((buffer, item))
     }
+}
+
+/// Why an op can never be lowered, whatever its operands are.
+fn unsupported(op: &Op) -> Option<Reason> {
+    let what = match op {
+        Op::Unary(f) => vector::unary_fn(*f).is_none().then_some("vector unit"),
+        Op::Binary(f) => vector::binary_fn(*f).is_none().then_some("vector unit"),
+        Op::Input
+        | Op::Const(_)
+        | Op::MatMul
+        | Op::Gather { .. }
+        | Op::PositionRows { .. }
+        | Op::Append { .. }
+        | Op::RmsNorm { .. }
+        | Op::Rope { .. }
+        | Op::Attention { .. }
+        | Op::SiluMul
+        | Op::LastRow { .. }
+        | Op::AllGather
+        | Op::Cast(TensorType::F32) => None,
+        Op::Compare(_)
+        | Op::Where
+        | Op::Cast(_)
+        | Op::Reshape { .. }
+        | Op::Transpose { .. }
+        | Op::Expand { .. }
+        | Op::Concat { .. }
+        | Op::Slice { .. }
+        | Op::GatherNd { .. }
+        | Op::Reduce { .. }
+        | Op::Softmax { .. }
+        | Op::CumSum { .. }
+        | Op::Trilu { .. }
+        | Op::Mask { .. }
+        | Op::LayerNorm { .. } => Some("chip"),
+    };
+    what.map(|unit| format!("the {unit} has no `{}`", op.name()))
 }
 
 impl Value {
@@ -431,10 +630,16 @@ fn chip_type(dtype: TensorType) -> Result<DType, Reason> {
     match dtype {
         TensorType::F32 => Ok(DType::F32),
         TensorType::Bf16 => Ok(DType::Bf16),
-        other => Err(format!("element type {} is not one of the chip's (f32, bf16)", other.name())),
+        other => Err(format!(
+            "element type {} is not one of the chip's (f32, bf16)",
+            other.name()
+        )),
     }
 }
 
 fn origin(id: ValueId, node: &Node) -> Origin {
-    Origin { node: format!("{id} {}", node.op.name()), onnx: node.origin.clone() }
+    Origin {
+        node: format!("{id} {}", node.op.name()),
+        onnx: node.origin.clone(),
+    }
 }

@@ -12,7 +12,7 @@ use super::{Lower, Reason, Sram, Value};
 use crate::tile::{BinaryFn, Expr, Extent, OpKind, Operand, Packing, ReduceFn, UnaryFn};
 
 /// The chip's function for an op, if it has one.
-fn unary_fn(op: UnaryOp) -> Option<UnaryFn> {
+pub(super) fn unary_fn(op: UnaryOp) -> Option<UnaryFn> {
     Some(match op {
         UnaryOp::Neg => UnaryFn::Neg,
         UnaryOp::Abs => UnaryFn::Abs,
@@ -41,7 +41,7 @@ fn unary_fn(op: UnaryOp) -> Option<UnaryFn> {
 }
 
 /// The chip's function for an op, if it has one.
-fn binary_fn(op: BinaryOp) -> Option<BinaryFn> {
+pub(super) fn binary_fn(op: BinaryOp) -> Option<BinaryFn> {
     Some(match op {
         BinaryOp::Add => BinaryFn::Add,
         BinaryOp::Sub => BinaryFn::Sub,
@@ -49,28 +49,47 @@ fn binary_fn(op: BinaryOp) -> Option<BinaryFn> {
         BinaryOp::Div => BinaryFn::Div,
         BinaryOp::Min => BinaryFn::Min,
         BinaryOp::Max => BinaryFn::Max,
-        BinaryOp::Pow | BinaryOp::Mod | BinaryOp::And | BinaryOp::Or | BinaryOp::Xor => return None,
+        BinaryOp::Pow | BinaryOp::Mod | BinaryOp::And | BinaryOp::Or | BinaryOp::Xor => {
+            return None;
+        }
     })
 }
 
 impl Lower<'_> {
     pub(super) fn unary(&mut self, id: ValueId, node: &Node, f: UnaryOp) -> Result<Value, Reason> {
-        let op = unary_fn(f).ok_or_else(|| format!("the vector unit has no `{}`", f.name()))?;
+        let op = unary_fn(f).ok_or_else(|| super::unsupported(&node.op).unwrap_or_default())?;
         let x = self.sram(node, 0)?;
         let out = self.result(id, node)?;
         let a = part(x, out.columns)?;
-        let kind = OpKind::Unary { op, dst: out.operand(), a, n: self.extents(out.columns), scale: 1.0, bias: 0.0 };
+        let kind = OpKind::Unary {
+            op,
+            dst: out.operand(),
+            a,
+            n: self.extents(out.columns),
+            scale: 1.0,
+            bias: 0.0,
+        };
         self.build.op(Queue::Vpu, kind);
         Ok(Value::Sram(out))
     }
 
-    pub(super) fn binary(&mut self, id: ValueId, node: &Node, f: BinaryOp) -> Result<Value, Reason> {
-        let op = binary_fn(f).ok_or_else(|| format!("the vector unit has no `{}`", f.name()))?;
+    pub(super) fn binary(
+        &mut self,
+        id: ValueId,
+        node: &Node,
+        f: BinaryOp,
+    ) -> Result<Value, Reason> {
+        let op = binary_fn(f).ok_or_else(|| super::unsupported(&node.op).unwrap_or_default())?;
         let (left, right) = (self.value(node, 0)?, self.value(node, 1)?);
         for operand in &node.operands {
             let ty = self.graph.ty(*operand);
-            if self.graph.as_const(*operand).is_none() && super::leading(ty) != super::leading(&node.ty) {
-                return Err(format!("operand {operand} has `{}` rows", super::leading(ty)));
+            if self.graph.as_const(*operand).is_none()
+                && super::leading(ty) != super::leading(&node.ty)
+            {
+                return Err(format!(
+                    "operand {operand} has `{}` rows",
+                    super::leading(ty)
+                ));
             }
         }
         let out = self.result(id, node)?;
@@ -79,7 +98,8 @@ impl Lower<'_> {
         match (left, right) {
             (Value::Sram(a), Value::Sram(b)) => {
                 let (a, b) = (part(a, out.columns)?, part(b, out.columns)?);
-                self.build.op(Queue::Vpu, OpKind::Binary { op, dst, a, b, n });
+                self.build
+                    .op(Queue::Vpu, OpKind::Binary { op, dst, a, b, n });
             }
             (Value::Sram(a), Value::Const(c)) => {
                 let a = part(a, out.columns)?;
@@ -89,7 +109,13 @@ impl Lower<'_> {
                 let b = part(b, out.columns)?;
                 self.with_vector(&c, out.columns, |a| OpKind::Binary { op, dst, a, b, n })?;
             }
-            (a, b) => return Err(format!("operands are {} and {}, expected rows", a.kind(), b.kind())),
+            (a, b) => {
+                return Err(format!(
+                    "operands are {} and {}, expected rows",
+                    a.kind(),
+                    b.kind()
+                ));
+            }
         }
         Ok(Value::Sram(out))
     }
@@ -99,9 +125,21 @@ impl Lower<'_> {
         let out = self.result(id, node)?;
         let (gate, up) = (part(gate, out.columns)?, part(up, out.columns)?);
         let n = || self.extents(out.columns);
-        let silu =
-            OpKind::Unary { op: UnaryFn::Silu, dst: out.operand(), a: gate, n: n(), scale: 1.0, bias: 0.0 };
-        let mul = OpKind::Binary { op: BinaryFn::Mul, dst: out.operand(), a: out.operand(), b: up, n: n() };
+        let silu = OpKind::Unary {
+            op: UnaryFn::Silu,
+            dst: out.operand(),
+            a: gate,
+            n: n(),
+            scale: 1.0,
+            bias: 0.0,
+        };
+        let mul = OpKind::Binary {
+            op: BinaryFn::Mul,
+            dst: out.operand(),
+            a: out.operand(),
+            b: up,
+            n: n(),
+        };
         self.build.op(Queue::Vpu, silu);
         self.build.op(Queue::Vpu, mul);
         Ok(Value::Sram(out))
@@ -114,8 +152,16 @@ impl Lower<'_> {
         let out = self.result(id, node)?;
         let factor = self.scratch(&format!("v{}_factor", id.0), Columns::all(1));
         let n = || self.extents(x.columns);
-        let sum = OpKind::Reduce { op: ReduceFn::SumSq, dst: factor.operand(), a: x.operand(), n: n() };
-        let all = Operand { s1: 0, ..factor.operand() };
+        let sum = OpKind::Reduce {
+            op: ReduceFn::SumSq,
+            dst: factor.operand(),
+            a: x.operand(),
+            n: n(),
+        };
+        let all = Operand {
+            s1: 0,
+            ..factor.operand()
+        };
         let rsqrt = OpKind::Unary {
             op: UnaryFn::Rsqrt,
             dst: all.clone(),
@@ -124,15 +170,30 @@ impl Lower<'_> {
             scale: 1.0 / x.columns.total as f32,
             bias: eps,
         };
-        let b = Operand { bcast: true, ..factor.operand() };
+        let b = Operand {
+            bcast: true,
+            ..factor.operand()
+        };
         let a = part(x, out.columns)?;
         let n = self.extents(out.columns);
-        let scale = OpKind::Binary { op: BinaryFn::Mul, dst: out.operand(), a, b, n: n.clone() };
+        let scale = OpKind::Binary {
+            op: BinaryFn::Mul,
+            dst: out.operand(),
+            a,
+            b,
+            n: n.clone(),
+        };
         for kind in [sum, rsqrt, scale] {
             self.build.op(Queue::Vpu, kind);
         }
         let (dst, a) = (out.operand(), out.operand());
-        self.with_vector(&weight, out.columns, |b| OpKind::Binary { op: BinaryFn::Mul, dst, a, b, n })?;
+        self.with_vector(&weight, out.columns, |b| OpKind::Binary {
+            op: BinaryFn::Mul,
+            dst,
+            a,
+            b,
+            n,
+        })?;
         Ok(Value::Sram(out))
     }
 
@@ -152,18 +213,37 @@ impl Lower<'_> {
         let elements: usize = shape.iter().product();
         let scalar = elements == 1;
         if !scalar && (elements != columns.total as usize || shape.last() != Some(&elements)) {
-            return Err(format!("constant `{}` has shape {shape:?}, expected {}", constant.name(), columns.total));
+            return Err(format!(
+                "constant `{}` has shape {shape:?}, expected {}",
+                constant.name(),
+                columns.total
+            ));
         }
         let (from, item) = self.weight(constant, Packing::Rows)?;
         let size = item.dtype.bytes();
         let (bytes, start) = match scalar {
             true => (Extent::from(size), Expr::ZERO),
-            false => (columns.extent().times(size), columns.start() * i64::from(size)),
+            false => (
+                columns.extent().times(size),
+                columns.start() * i64::from(size),
+            ),
         };
-        let ring = self.build.ring("vectors", Queue::Vpu, self.params.vector_slots, u64::from(bytes.n));
-        let load = copy((page(ring, 0), 0), (at(from, start), 0), Extent::from(1), bytes);
-        let vector = Operand { view: page(ring, 0), s0: 0, s1: 0, dtype: item.dtype, bcast: scalar && columns.per_core > 1 };
-        self.build.stream(ring, vec![OpKind::Load(load)], vec![op(vector)]);
+        let ring = self.build.ring("vectors", Queue::Vpu, u64::from(bytes.n));
+        let load = copy(
+            (page(ring, 0), 0),
+            (at(from, start), 0),
+            Extent::from(1),
+            bytes,
+        );
+        let vector = Operand {
+            view: page(ring, 0),
+            s0: 0,
+            s1: 0,
+            dtype: item.dtype,
+            bcast: scalar && columns.per_core > 1,
+        };
+        self.build
+            .stream(ring, vec![OpKind::Load(load)], vec![op(vector)]);
         Ok(())
     }
 
@@ -175,10 +255,17 @@ impl Lower<'_> {
         [heads, head_dim, rotary]: [usize; 3],
         interleaved: bool,
     ) -> Result<Value, Reason> {
-        let (x, cos, sin) = (self.sram(node, 0)?, self.whole(node, 1)?, self.whole(node, 2)?);
+        let (x, cos, sin) = (
+            self.sram(node, 0)?,
+            self.whole(node, 1)?,
+            self.whole(node, 2)?,
+        );
         let out = self.result(id, node)?;
         let (d, rotary) = (head_dim as u32, rotary as u32);
-        let heads_here = x.columns.groups(d).filter(|g| g.total as usize == heads && out.columns == x.columns);
+        let heads_here = x
+            .columns
+            .groups(d)
+            .filter(|g| g.total as usize == heads && out.columns == x.columns);
         let heads_here = heads_here.ok_or("the heads are not whole on the cores")?;
         let half = rotary / 2;
         let second = match cos.columns.total {
@@ -191,26 +278,76 @@ impl Lower<'_> {
         }
         let turn = Turn { x, out, cos, sin };
         if interleaved {
-            let head = self.build.begin(&format!("head{}", id.0), heads_here.count(), u64::from(heads_here.per_core));
+            let head = self.build.begin(
+                &format!("head{}", id.0),
+                heads_here.count(),
+                u64::from(heads_here.per_core),
+            );
             let rest = self.scratch(&format!("v{}_part", id.0), Columns::all(half));
             let n = [self.rows.extent(), Extent::from(half), Extent::from(1)];
             let first = head * i64::from(d);
             let stride = 8;
             let angle = if second == 1 { 8 } else { 4 };
-            let rest = Operand { s0: rest.row(), s1: 4, ..rest.operand() };
-            self.turn(&turn, first.clone(), first + Expr::Const(1), stride, angle, second, rest, n);
+            let rest = Operand {
+                s0: rest.row(),
+                s1: 4,
+                ..rest.operand()
+            };
+            self.turn(
+                &turn,
+                first.clone(),
+                first + Expr::Const(1),
+                stride,
+                angle,
+                second,
+                rest,
+                n,
+            );
             self.build.end();
         } else {
-            let rest = self.scratch(&format!("v{}_part", id.0), Columns::all(heads_here.per_core * half));
+            let rest = self.scratch(
+                &format!("v{}_part", id.0),
+                Columns::all(heads_here.per_core * half),
+            );
             let n = [self.rows.extent(), heads_here.extent(), Extent::from(half)];
-            let rest = Operand { s0: rest.row(), s1: half * 4, ..rest.operand() };
+            let rest = Operand {
+                s0: rest.row(),
+                s1: half * 4,
+                ..rest.operand()
+            };
             let second = second * half;
-            self.turn(&turn, Expr::ZERO, Expr::from(i64::from(half)), d * 4, 0, second, rest, n);
+            self.turn(
+                &turn,
+                Expr::ZERO,
+                Expr::from(i64::from(half)),
+                d * 4,
+                0,
+                second,
+                rest,
+                n,
+            );
         }
         if rotary < d {
-            let n = [self.rows.extent(), heads_here.extent(), Extent::from(d - rotary)];
-            let (dst, a) = (strided(out, i64::from(rotary), d * 4), strided(x, i64::from(rotary), d * 4));
-            self.build.op(Queue::Vpu, OpKind::Unary { op: UnaryFn::Copy, dst, a, n, scale: 1.0, bias: 0.0 });
+            let n = [
+                self.rows.extent(),
+                heads_here.extent(),
+                Extent::from(d - rotary),
+            ];
+            let (dst, a) = (
+                strided(out, i64::from(rotary), d * 4),
+                strided(x, i64::from(rotary), d * 4),
+            );
+            self.build.op(
+                Queue::Vpu,
+                OpKind::Unary {
+                    op: UnaryFn::Copy,
+                    dst,
+                    a,
+                    n,
+                    scale: 1.0,
+                    bias: 0.0,
+                },
+            );
         }
         Ok(Value::Sram(out))
     }
@@ -233,13 +370,27 @@ impl Lower<'_> {
         let y = |start: &Expr| strided(t.out, start.clone(), stride);
         let angles = |table: Sram, column: u32| strided(table, i64::from(column), angle);
         let mut op = |op: BinaryFn, dst: Operand, a: Operand, b: Operand| {
-            self.build.op(Queue::Vpu, OpKind::Binary { op, dst, a, b, n: n.clone() });
+            self.build.op(
+                Queue::Vpu,
+                OpKind::Binary {
+                    op,
+                    dst,
+                    a,
+                    b,
+                    n: n.clone(),
+                },
+            );
         };
         op(BinaryFn::Mul, y(&first), x(&first), angles(t.cos, 0));
         op(BinaryFn::Mul, rest.clone(), x(&other), angles(t.sin, 0));
         op(BinaryFn::Sub, y(&first), y(&first), rest.clone());
         op(BinaryFn::Mul, y(&other), x(&other), angles(t.cos, second));
-        op(BinaryFn::Mul, rest.clone(), x(&first), angles(t.sin, second));
+        op(
+            BinaryFn::Mul,
+            rest.clone(),
+            x(&first),
+            angles(t.sin, second),
+        );
         op(BinaryFn::Add, y(&other), y(&other), rest);
     }
 }
@@ -254,7 +405,13 @@ struct Turn {
 
 /// `[rows][..][..]` from column `start` on, with a middle stride.
 fn strided(s: Sram, start: impl Into<Expr>, s1: u32) -> Operand {
-    Operand { view: s.at(start), s0: s.row(), s1, dtype: s.dtype, bcast: false }
+    Operand {
+        view: s.at(start),
+        s0: s.row(),
+        s1,
+        dtype: s.dtype,
+        bcast: false,
+    }
 }
 
 /// The part of `from` that belongs to the core's columns of a result: `[1][rows][columns]`.
@@ -267,10 +424,19 @@ fn part(from: Sram, columns: Columns) -> Result<Operand, Reason> {
         return Err("an operand lies on the cores in another way than the result".into());
     }
     if from.columns.total == columns.total {
-        return Ok(Operand { view: from.at(columns.start()), ..whole });
+        return Ok(Operand {
+            view: from.at(columns.start()),
+            ..whole
+        });
     }
     if from.columns.total == 1 {
-        return Ok(Operand { bcast: true, ..whole });
+        return Ok(Operand {
+            bcast: true,
+            ..whole
+        });
     }
-    Err(format!("an operand is {} elements wide, expected {} or 1", from.columns.total, columns.total))
+    Err(format!(
+        "an operand is {} elements wide, expected {} or 1",
+        from.columns.total, columns.total
+    ))
 }

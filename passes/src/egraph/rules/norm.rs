@@ -30,8 +30,16 @@ fn rms_norm(m: &Match) -> Result<Attr, Miss> {
     m.same_type("?x")?;
     m.mean_of_last_axis("?axes", x)?;
     let w = m.ty("?w")?;
-    m.require(w.shape.len() == 1 && w.shape.last() == x.shape.last(), "the weight is not one row of the last axis")?;
+    m.require(
+        w.shape.len() == 1 && w.shape.last() == x.shape.last(),
+        "the weight is not one row of the last axis",
+    )?;
     let eps = m.scalar("?eps")?;
-    m.require(eps > 0.0 && eps.is_finite(), "epsilon is not a positive number")?;
-    Ok(Attr::Op(Op::RmsNorm { eps: (eps as f32).into() }))
+    m.require(
+        eps > 0.0 && eps.is_finite(),
+        "epsilon is not a positive number",
+    )?;
+    Ok(Attr::Op(Op::RmsNorm {
+        eps: (eps as f32).into(),
+    }))
 }

@@ -35,11 +35,27 @@ pub fn rules() -> Vec<Rule> {
 fn halves(m: &Match) -> Result<(), Miss> {
     let shape = &m.ty("?x")?.shape;
     let last = shape.len().checked_sub(1).ok_or(Miss("no axis to halve"))?;
-    let half = shape[last].exact_div(&Dim::from(2)).ok_or(Miss("the last axis is odd"))?;
-    let slice = |start: Dim, end: Dim| Op::Slice { axis: last, start, end, step: 1 };
-    m.require(*m.op("?axis")? == Op::Concat { axis: last }, "not joined along the last axis")?;
-    m.require(*m.op("?high")? == slice(half.clone(), shape[last].clone()), "the negated part is not the upper half")?;
-    m.require(*m.op("?low")? == slice(Dim::zero(), half), "the other part is not the lower half")
+    let half = shape[last]
+        .exact_div(&Dim::from(2))
+        .ok_or(Miss("the last axis is odd"))?;
+    let slice = |start: Dim, end: Dim| Op::Slice {
+        axis: last,
+        start,
+        end,
+        step: 1,
+    };
+    m.require(
+        *m.op("?axis")? == Op::Concat { axis: last },
+        "not joined along the last axis",
+    )?;
+    m.require(
+        *m.op("?high")? == slice(half.clone(), shape[last].clone()),
+        "the negated part is not the upper half",
+    )?;
+    m.require(
+        *m.op("?low")? == slice(Dim::zero(), half),
+        "the other part is not the lower half",
+    )
 }
 
 /// Tables that gained leading axes of 1 on the way.
@@ -47,7 +63,10 @@ fn rope_reshaped(m: &Match) -> Result<Attr, Miss> {
     for (table, reshaped) in [("?cos", "?rc"), ("?sin", "?rs")] {
         let (rows, to) = (&m.ty(table)?.shape, m.shape(reshaped)?);
         let (lead, rest) = to.split_at(to.len().saturating_sub(rows.len()));
-        m.require(rest == &rows[..] && lead.iter().all(|dim| dim.is(1)), "a table is reshaped to more than leading ones")?;
+        m.require(
+            rest == &rows[..] && lead.iter().all(|dim| dim.is(1)),
+            "a table is reshaped to more than leading ones",
+        )?;
     }
     rope(m)
 }
@@ -55,10 +74,20 @@ fn rope_reshaped(m: &Match) -> Result<Attr, Miss> {
 /// One row of the tables per position of `?x`, one column per element of a head.
 fn rope(m: &Match) -> Result<Attr, Miss> {
     let heads = m.heads("?h")?;
-    let [_, seq, _] = &m.ty("?x")?.shape[..] else { return Err(Miss("not three axes")) };
+    let [_, seq, _] = &m.ty("?x")?.shape[..] else {
+        return Err(Miss("not three axes"));
+    };
     for table in ["?cos", "?sin"] {
         let rows = &m.ty(table)?.shape;
-        m.require(*rows == [seq.clone(), heads.head_dim.into()], "a table is not one row per position")?;
+        m.require(
+            *rows == [seq.clone(), heads.head_dim.into()],
+            "a table is not one row per position",
+        )?;
     }
-    Ok(Attr::Op(Op::Rope { heads: heads.heads, head_dim: heads.head_dim, rotary_dim: heads.head_dim, interleaved: false }))
+    Ok(Attr::Op(Op::Rope {
+        heads: heads.heads,
+        head_dim: heads.head_dim,
+        rotary_dim: heads.head_dim,
+        interleaved: false,
+    }))
 }

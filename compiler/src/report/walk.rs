@@ -1,0 +1,84 @@
+//! The controller by itself: which engine instructions a core dispatches, in order, with registers resolved.
+
+use llmc_isa::{Inst, Reg, Regs};
+
+/// A program that the controller cannot run: a bug in the compiler.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("instruction {at}: {problem}")]
+pub struct WalkError {
+    /// Index of the instruction.
+    pub at: usize,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// A loop being run.
+struct Loop {
+    start: usize,
+    end: usize,
+    left: i64,
+}
+
+/// Runs the controller of core `core` until `ctl.halt` and shows each engine and semaphore instruction, resolved, with its index.
+/// Returns the number of instructions executed.
+///
+/// # Errors
+/// [`WalkError`] if an operand cannot be resolved, or the code does not end in `ctl.halt`.
+pub fn walk(code: &[Inst], core: i64, launch: &[i64], visit: &mut dyn FnMut(usize, &Inst)) -> Result<u64, WalkError> {
+    let mut regs = Regs::default();
+    let mut loops: Vec<Loop> = Vec::new();
+    let (mut pc, mut executed) = (0, 0);
+    while let Some(inst) = code.get(pc) {
+        executed += 1;
+        let fail = |problem: String| WalkError { at: pc, problem };
+        let get = |reg: Reg| regs.get(reg);
+        let mut next = pc + 1;
+        match inst {
+            Inst::CtlLi(i) => regs.set(i.rd, i.imm),
+            Inst::CtlAddi(i) => regs.set(i.rd, get(i.ra).wrapping_add(i.imm)),
+            Inst::CtlMadd(i) => regs.set(i.rd, get(i.ra).wrapping_mul(i.imm).wrapping_add(get(i.rb))),
+            Inst::CtlAdd(i) => regs.set(i.rd, get(i.ra).wrapping_add(get(i.rb))),
+            Inst::CtlSub(i) => regs.set(i.rd, get(i.ra).wrapping_sub(get(i.rb))),
+            Inst::CtlMul(i) => regs.set(i.rd, get(i.ra).wrapping_mul(get(i.rb))),
+            Inst::CtlMin(i) => regs.set(i.rd, get(i.ra).min(get(i.rb))),
+            Inst::CtlMax(i) => regs.set(i.rd, get(i.ra).max(get(i.rb))),
+            Inst::CtlDiv(i) => regs.set(i.rd, get(i.ra).div_euclid(i.imm.max(1))),
+            Inst::CtlMod(i) => regs.set(i.rd, get(i.ra).rem_euclid(i.imm.max(1))),
+            Inst::CtlLaunch(i) => regs.set(i.rd, launch.get(usize::from(i.index)).copied().unwrap_or(0)),
+            Inst::CtlCore(i) => regs.set(i.rd, core),
+            Inst::CtlLoop(i) => {
+                let (left, end) = (get(i.count), next + i.body as usize);
+                if left > 0 {
+                    loops.push(Loop { start: next, end, left });
+                } else {
+                    next = end;
+                }
+            }
+            Inst::CtlHalt(_) => return Ok(executed),
+            Inst::SemWait(_)
+            | Inst::SemPost(_)
+            | Inst::DmaLoad(_)
+            | Inst::DmaStore(_)
+            | Inst::DmaPush(_)
+            | Inst::DmaGather(_)
+            | Inst::MxuMm(_)
+            | Inst::VpuUnary(_)
+            | Inst::VpuBinary(_)
+            | Inst::VpuFill(_)
+            | Inst::VpuReduce(_)
+            | Inst::AttInit(_)
+            | Inst::AttStep(_)
+            | Inst::AttFin(_) => visit(pc, &inst.resolve(&regs).map_err(|e| fail(e.to_string()))?),
+        }
+        while let Some(top) = loops.last_mut().filter(|l| l.end == next) {
+            top.left -= 1;
+            if top.left > 0 {
+                next = top.start;
+                break;
+            }
+            loops.pop();
+        }
+        pc = next;
+    }
+    Err(WalkError { at: pc, problem: "the code does not end in ctl.halt".to_string() })
+}

@@ -1,0 +1,12 @@
+; Two engines that wait for each other.
+.entry main
+    sem.wait queue=vpu, sem=0, n=1
+    sem.post queue=vpu, sem=1, n=1
+    sem.wait queue=mxu, sem=1, n=1
+    sem.post queue=mxu, sem=0, n=1
+    ctl.halt
+;= fault deadlock
+;= program fault: deadlock: 2 queue(s) or controllers wait, and nothing is left to wake them
+;=     core 0 mxu pc 2: sem.wait queue=mxu, sem=1, n=1 (semaphore 1 of core 0 holds 0, since cycle 2)
+;=     core 0 vpu pc 0: sem.wait queue=vpu, n=1 (semaphore 0 of core 0 holds 0, since cycle 0)
+;=     in entry `main`, cycle 5
