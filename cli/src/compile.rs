@@ -1,6 +1,8 @@
 //! `llmc compile`, and the compiler options that other subcommands share.
 
-use crate::{Error, Io, chip};
+use crate::{Context, Error, Io, chip, file};
+use clap::builder::PossibleValuesParser;
+use llmc_compiler::{CompileOptions, Compiled, Stage};
 use llmc_isa::chip::Value;
 use llmc_isa::container::Binary;
 use std::path::{Path, PathBuf};
@@ -21,7 +23,7 @@ pub struct CompileArgs {
     /// Positions the state holds [default: the model's limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_context: Option<u32>,
-    /// Most tokens of one launch of the prompt [default: 64]
+    /// Most tokens of one launch of the prompt [default: 64, or the context if that is shorter]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub prefill: Option<u32>,
     /// Sequences at once [default: 1]
@@ -86,19 +88,117 @@ fn setting(text: &str) -> Result<(String, Value), String> {
     let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
     Ok((key.to_string(), chip::value(value)))
 }
-/// tmp
+
+/// Options of `llmc compile`.
 #[derive(clap::Args, Debug)]
+#[command(
+    after_help = "tokenizer.json, config.json and genai_config.json are taken from the model's folder if they are there.
+
+Examples:
+  llmc compile model.onnx -o model.llmc
+  llmc compile model.onnx -o model.llmc --chip edge --max-context 256 --prefill 16
+  llmc compile model.onnx -o model.llmc --emit fused,asm --emit-dir stages"
+)]
 pub struct Options {
-    /// m
+    /// An ONNX model
     model: PathBuf,
+    /// The binary to write
+    #[arg(short, long, value_name = "OUT.llmc")]
+    output: PathBuf,
+    /// Stages to write as text, or `all`
+    #[arg(long, value_name = "STAGE,..", value_delimiter = ',', value_parser = stages_or_all())]
+    emit: Vec<String>,
+    /// Folder for the text of stages [default: the folder of the binary]
+    #[arg(long, value_name = "DIR", requires = "emit")]
+    emit_dir: Option<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     compile: CompileArgs,
 }
-/// r
-pub fn run(_options: &Options, _io: &mut Io) -> Result<(), Error> {
-    Ok(())
+
+fn stages_or_all() -> PossibleValuesParser {
+    PossibleValuesParser::new(Stage::ALL.iter().map(|s| s.name()).chain(["all"]))
 }
-/// r
-pub fn in_memory(_: &Path, _: &CompileArgs, _: &mut Io) -> Result<Binary, Error> {
-    Err(Error::Pipe)
+
+/// Runs `llmc compile`.
+///
+/// # Errors
+/// If the model cannot be compiled for the chip, or a file cannot be written.
+pub fn run(options: &Options, io: &mut Io) -> Result<(), Error> {
+    let all = options.emit.iter().any(|name| name == "all");
+    let wanted = |stage: &&Stage| all || options.emit.iter().any(|name| name == stage.name());
+    let mut settings = options.compile.settings()?;
+    settings.emit = Stage::ALL.iter().filter(wanted).copied().collect();
+    let compiled = compile(&options.model, &settings, io)?;
+
+    let beside = options.output.parent().unwrap_or(Path::new("."));
+    let folder = options.emit_dir.as_deref().unwrap_or(beside);
+    if options.emit_dir.is_some() {
+        std::fs::create_dir_all(folder)
+            .context(|| format!("cannot make `{}`", folder.display()))?;
+    }
+    for text in &compiled.texts {
+        let number = 1 + text.stage as usize;
+        let name = format!("{}.{number:02}-{}.txt", text.entry, text.stage);
+        file::write(&folder.join(name), text.text.as_bytes())?;
+    }
+    let cannot = || format!("cannot write `{}`", options.output.display());
+    compiled.write(&options.output).context(cannot)?;
+    if options.json {
+        io.json(&compiled.report)
+    } else {
+        io.print(&compiled.report)
+    }
+}
+
+impl CompileArgs {
+    /// The compiler's options.
+    ///
+    /// # Errors
+    /// If the chip cannot be used.
+    pub fn settings(&self) -> Result<CompileOptions, Error> {
+        Ok(CompileOptions {
+            quant: match self.quant.unwrap_or_default() {
+                Quant::None => llmc_compiler::Quant::None,
+                Quant::Bf16 => llmc_compiler::Quant::Bf16,
+            },
+            max_context: self.max_context.map(u64::from),
+            prefill: self.prefill.map(u64::from),
+            batch: self.batch.unwrap_or(1).into(),
+            dims: self.dims.clone(),
+            threads: self.threads.unwrap_or(0),
+            ..CompileOptions::new(chip::load_with(self.chip_name(), &self.set)?)
+        })
+    }
+}
+
+/// Compiles; warnings become remarks.
+///
+/// # Errors
+/// What the compiler says, with the model's name.
+pub fn compile(model: &Path, settings: &CompileOptions, io: &mut Io) -> Result<Compiled, Error> {
+    let shown = io.progress(&format!("compiling {}", model.display()));
+    let compiled = llmc_compiler::compile(model, settings);
+    drop(shown);
+    let compiled = compiled.context(|| format!("cannot compile `{}`", model.display()))?;
+    for warning in &compiled.report.warnings {
+        io.note(format_args!("warning: {warning}"));
+    }
+    Ok(compiled)
+}
+
+/// Compiles a model to be run at once.
+///
+/// # Errors
+/// As [`compile`].
+pub fn in_memory(model: &Path, args: &CompileArgs, io: &mut Io) -> Result<Binary, Error> {
+    let compiled = compile(model, &args.settings()?, io)?;
+    let name = model.display().to_string();
+    let bytes = compiled
+        .to_bytes()
+        .context(|| format!("cannot compile `{name}`"))?;
+    Binary::from_bytes(bytes, &name)
+        .context(|| "bug in llmc: the compiled program is not valid".into())
 }

@@ -1,13 +1,253 @@
 //! The compiler: ONNX bytes to a binary for the chip.
+//!
+//! [`compile`] is the whole of it, in order. Each step is one module and one type:
+//!
+//! | module | makes |
+//! |---|---|
+//! | [`import`] | ONNX -> graph |
+//! | `llmc_passes` | graph -> graphs of the entries, fused, quantised, split over cores |
+//! | [`tile`] | graph -> tile program (with [`tile::lower`]) |
+//! | [`schedule`] | pages of the rings |
+//! | [`alloc`] | addresses |
+//! | [`sync`] | semaphores |
+//! | [`check`] | nothing: proves that what was made is safe |
+//! | [`emit`] | instructions |
+//! | [`link`] | the binary |
+//! | [`report`] | sizes and bounds |
 
 pub mod alloc;
 pub mod check;
 pub mod emit;
+pub mod error;
 pub mod import;
+pub mod link;
+pub mod options;
+pub mod report;
 pub mod schedule;
 pub mod sync;
 pub mod tile;
 mod uses;
 
+mod backend;
 #[cfg(test)]
 mod testing;
+
+pub use error::CompileError;
+pub use import::Category;
+pub use llmc_passes::Quant;
+pub use options::{CompileOptions, DEFAULT_PREFILL, Stage};
+pub use report::Report;
+
+use alloc::DramMap;
+use backend::{Finished, Tiled, finish, tile_entries};
+use import::{ImportOptions, Imported, import};
+use link::{Image, Linked, image_layout, link};
+use llmc_ir::Module;
+use llmc_isa::container::BinaryBuilder;
+use llmc_passes::{BytesAndMacs, run_observed};
+use rayon::prelude::*;
+use report::DramReport;
+use std::path::Path;
+use tile::WeightPlan;
+
+/// A compiled model.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// Everything of the binary but the weights.
+    pub builder: BinaryBuilder,
+    /// The weights.
+    pub weights: WeightPlan,
+    /// Sizes and bounds.
+    pub report: Report,
+    /// Texts of the stages in [`CompileOptions::emit`].
+    pub texts: Vec<StageText>,
+}
+
+/// The text of one entry at one stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageText {
+    /// The stage.
+    pub stage: Stage,
+    /// The entry; the graph's name where there are no entries yet.
+    pub entry: String,
+    /// The text.
+    pub text: String,
+}
+
+impl Compiled {
+    /// Writes the binary, at once or not at all.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), CompileError> {
+        Ok(self.builder.write(path, &mut Image(&self.weights))?)
+    }
+
+    /// The bytes of the binary.
+    ///
+    /// # Errors
+    /// If the weights cannot be packed.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, CompileError> {
+        Ok(self.builder.to_bytes(&mut Image(&self.weights))?)
+    }
+}
+
+/// Compiles an ONNX model.
+///
+/// # Errors
+/// [`CompileError`]; its [`CompileError::category`] says whether the input is wrong, something is not supported yet, or llmc has a
+/// bug.
+pub fn compile(model: &Path, options: &CompileOptions) -> Result<Compiled, CompileError> {
+    with_threads(options.threads, || match build(model, options, &mut Stages::of(&options.emit, false))? {
+        Built::Done(compiled) => Ok(*compiled),
+        Built::Stopped => Err(CompileError::Bug("the compile stopped by itself".to_string())),
+    })
+}
+
+/// The text of a stage, for one entry or for all of them. Later stages are not run.
+///
+/// # Errors
+/// As [`compile`]; and [`CompileError::Options`] if there is no such entry.
+pub fn dump(model: &Path, options: &CompileOptions, stage: Stage, entry: Option<&str>) -> Result<Vec<StageText>, CompileError> {
+    let mut stages = Stages::of(&[stage], true);
+    let stopped = with_threads(options.threads, || build(model, options, &mut stages))?;
+    let mut texts = match stopped {
+        Built::Done(compiled) => compiled.texts,
+        Built::Stopped => stages.texts,
+    };
+    let names: Vec<String> = texts.iter().map(|t| t.entry.clone()).collect();
+    texts.retain(|t| entry.is_none_or(|e| e == t.entry));
+    if texts.is_empty() {
+        let problem = format!("stage `{stage}` has no entry `{}`; it has {}", entry.unwrap_or(""), names.join(", "));
+        return Err(CompileError::Options(problem));
+    }
+    Ok(texts)
+}
+
+enum Built {
+    Done(Box<Compiled>),
+    Stopped,
+}
+
+/// Import, passes, tiles, addresses, semaphores, checks, instructions, binary, report.
+fn build(model: &Path, options: &CompileOptions, stages: &mut Stages) -> Result<Built, CompileError> {
+    let chip = &options.chip;
+    let imported = import(model, &import_options(options)?)?;
+    let (max_context, prefill) = sizes(&imported, options);
+    let costs = BytesAndMacs::default();
+    let pass_options = llmc_passes::Options {
+        prefill: to_usize(prefill)?,
+        max_context: to_usize(max_context)?,
+        cores: chip.cores() as usize,
+        quant: options.quant,
+        costs: &costs,
+    };
+    let (module, _) = run_observed(&imported.graph, &pass_options, &mut |name, module| stages.graphs(name, module))?;
+    if stages.stopped {
+        return Ok(Built::Stopped);
+    }
+    let mut weights = WeightPlan::default();
+    let tiled: Vec<Tiled> = tile_entries(&module, chip, &mut weights)?;
+    if stages.programs(&tiled) {
+        return Ok(Built::Stopped);
+    }
+    let (regions, image_bytes) = image_layout(&weights);
+    let programs: Vec<_> = tiled.iter().map(|t| &t.placed).collect();
+    let map = DramMap::build(image_bytes, &regions, &backend::states(&programs), &programs, chip.dram_bytes())?;
+    let finished: Vec<Finished> = tiled.into_par_iter().map(|t| finish(t, &map, chip)).collect::<Result<_, _>>()?;
+    if stages.finished(&finished) {
+        return Ok(Built::Stopped);
+    }
+    let linked = finished.iter().filter_map(|f| {
+        let graph = module.entry(&f.program.name)?;
+        Some(Linked { graph, program: &f.program, code: &f.code })
+    });
+    let linked: Vec<Linked> = linked.collect();
+    let builder = link(&linked, &module, &map, &imported, (max_context, prefill), options)?;
+    let report = Report {
+        chip: chip.name().to_string(),
+        dram: DramReport::of(&map),
+        entries: finished.into_iter().map(|f| f.report).collect(),
+        warnings: imported.warnings,
+    };
+    let texts = std::mem::take(&mut stages.texts);
+    Ok(Built::Done(Box::new(Compiled { builder, weights, report, texts })))
+}
+
+fn import_options(options: &CompileOptions) -> Result<ImportOptions, CompileError> {
+    if options.batch != 1 {
+        return Err(CompileError::Unsupported(format!("a batch of {}; only 1 is", options.batch)));
+    }
+    if let Some((name, _)) = options.dims.first() {
+        return Err(CompileError::Unsupported(format!("models without state, and so a value for dim `{name}`")));
+    }
+    Ok(ImportOptions { max_positions: options.max_context, ..ImportOptions::default() })
+}
+
+/// Capacity of the states and of a prefill launch, in tokens.
+fn sizes(imported: &Imported, options: &CompileOptions) -> (u64, u64) {
+    let max_context = options.max_context.unwrap_or(imported.max_positions);
+    (max_context, options.prefill.unwrap_or(DEFAULT_PREFILL.min(max_context)))
+}
+
+fn to_usize(n: u64) -> Result<usize, CompileError> {
+    usize::try_from(n).map_err(|_| CompileError::Options(format!("{n} is too large")))
+}
+
+fn with_threads<T: Send>(threads: usize, f: impl FnOnce() -> Result<T, CompileError> + Send) -> Result<T, CompileError> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map_err(|e| CompileError::Options(format!("{threads} threads cannot be started: {e}")))?.install(f)
+}
+
+/// Collects the texts of stages.
+struct Stages {
+    wanted: Vec<Stage>,
+    /// Stop after the last wanted stage.
+    stop: bool,
+    stopped: bool,
+    texts: Vec<StageText>,
+}
+
+impl Stages {
+    fn of(wanted: &[Stage], stop: bool) -> Stages {
+        Stages { wanted: wanted.to_vec(), stop, stopped: false, texts: Vec::new() }
+    }
+
+    fn add(&mut self, stage: Stage, entry: &str, text: impl FnOnce() -> String) {
+        if self.wanted.contains(&stage) {
+            self.texts.push(StageText { stage, entry: entry.to_string(), text: text() });
+        }
+    }
+
+    /// Whether nothing after `stage` is wanted.
+    fn ends(&mut self, stage: Stage) -> bool {
+        self.stopped |= self.stop && self.wanted.iter().all(|s| *s <= stage);
+        self.stopped
+    }
+
+    /// Takes the graphs of a stage; false to stop.
+    fn graphs(&mut self, name: &str, module: &Module) -> bool {
+        let Some(stage) = Stage::of(name) else { return true };
+        for graph in &module.entries {
+            self.add(stage, &graph.name, || graph.to_string());
+        }
+        !self.ends(stage)
+    }
+
+    fn programs(&mut self, tiled: &[Tiled]) -> bool {
+        for t in tiled {
+            self.add(Stage::Lowered, &t.placed.name, || t.lowered.to_string());
+            self.add(Stage::Scheduled, &t.placed.name, || t.scheduled.to_string());
+        }
+        self.ends(Stage::Scheduled)
+    }
+
+    fn finished(&mut self, finished: &[Finished]) -> bool {
+        for f in finished {
+            self.add(Stage::Placed, &f.program.name, || f.placed.to_string());
+            self.add(Stage::Synchronised, &f.program.name, || f.program.to_string());
+            self.add(Stage::Asm, &f.program.name, || f.asm());
+        }
+        self.ends(Stage::Asm)
+    }
+}

@@ -45,10 +45,6 @@ impl Build {
         self.buffer(name, Space::State(name.into()), bytes)
     }
 
-    pub fn input(&mut self, name: &str, bytes: u64) -> BufferId {
-        self.buffer(name, Space::Input(name.into()), bytes)
-    }
-
     pub fn output(&mut self, name: &str, bytes: u64) -> BufferId {
         self.buffer(name, Space::Output(name.into()), bytes)
     }

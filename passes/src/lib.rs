@@ -16,7 +16,7 @@ pub mod specialise;
 
 use std::time::{Duration, Instant};
 
-use llmc_ir::{Graph, Module, Stage, verify_module};
+use llmc_ir::{Graph, Module, Stage, VerifyError, verify, verify_module};
 
 pub use cost::{BytesAndMacs, CostModel};
 pub use egraph::EqsatReport;
@@ -174,6 +174,29 @@ fn each_entry(
     Ok(())
 }
 
+/// Whose fault a failed verification is. If only the ops are not legal after fusion, it is the model's, and the first
+/// such entry says it all: entries are made from one graph.
+fn broken(
+    pass: &'static str,
+    legal: Stage,
+    module: &Module,
+    errors: Vec<VerifyError>,
+) -> PassError {
+    let well_formed = verify_module(module, Stage::Specialised).is_ok();
+    if pass == "fused" && legal == Stage::Fused && well_formed {
+        for entry in &module.entries {
+            if let Err(errors) = verify(entry, legal) {
+                return Cause::NotFused(errors).in_pass(pass, &entry.name);
+            }
+        }
+    }
+    PassError {
+        pass,
+        entry: None,
+        cause: Cause::Broken(errors),
+    }
+}
+
 /// Runs stages: pass, verify, show.
 struct Pipeline<'a> {
     observer: &'a mut dyn FnMut(&'static str, &Module) -> bool,
@@ -198,21 +221,7 @@ impl Pipeline<'_> {
             entry,
             cause,
         })?;
-        verify_module(module, legal).map_err(|errors| {
-            // What only the stage forbids is the model's fault, the rest is ours.
-            let legal_before =
-                legal == Stage::Fused && verify_module(module, Stage::Specialised).is_ok();
-            let cause = if legal_before && name == "fused" {
-                Cause::NotFused(errors)
-            } else {
-                Cause::Broken(errors)
-            };
-            PassError {
-                pass: name,
-                entry: None,
-                cause,
-            }
-        })?;
+        verify_module(module, legal).map_err(|errors| broken(name, legal, module, errors))?;
         self.report.times.push((name, self.since.elapsed()));
         self.stopped = !(self.observer)(name, module);
         self.since = Instant::now();

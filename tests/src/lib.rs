@@ -1,6 +1,7 @@
 //! Helpers of the whole-chain tests: where things are, the case files, running the command line inside the process.
 
 pub mod onnx;
+pub mod texts;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

@@ -376,9 +376,10 @@ fn damaged_binaries() {
 fn a_tile_that_does_not_fit() {
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("out.llmc");
+    let model = model();
     let args = [
         "compile",
-        text(&model()),
+        text(&model),
         "-o",
         text(&out),
         "--chip",

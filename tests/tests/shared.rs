@@ -3,6 +3,7 @@
 
 use llmc_isa::Chip;
 use llmc_tensor::{Tensor, compare, npy, npz};
+use llmc_tests::texts::read_back;
 use llmc_tests::{llmc, shared_models};
 use std::collections::BTreeMap;
 use std::fs;
@@ -136,9 +137,8 @@ fn check(name: &str) {
         let what = format!("{name} on edge, compiled for chunks of {prefill}");
         case.same(case.eval(&binary, &what, &[]), &what, &mut state);
     }
-    if shakespeare_text(name).is_some() {
-        perplexity(&case, name);
-    }
+    perplexity(&case, name);
+    read_back(&case.model, "edge");
 }
 
 fn shakespeare_text(name: &str) -> Option<PathBuf> {

@@ -116,7 +116,7 @@ fn samples(program: &Program) -> Vec<Vec<i64>> {
                 let taken = tokens.and_then(|t| before.get(t)).copied().unwrap_or(1);
                 let mut values = match launch.name.as_str() {
                     "tokens" => vec![1.min(max), max],
-                    "past" => vec![0, max / 2, (max - taken).max(0)],
+                    "past" => vec![0, max / 2, (max + 1 - taken).max(0)],
                     _ => vec![0, max],
                 };
                 values.dedup();

@@ -89,7 +89,7 @@ struct Emitter<'a> {
     depth: usize,
     /// Source of the instructions being emitted.
     source: u32,
-    /// Waits whose source is the next op of their queue.
+    /// Waits, and posts before the first op, whose source is the next op of their queue.
     waiting: Vec<(Queue, usize)>,
     /// Source of the latest op of each queue.
     latest: [u32; Queue::ALL.len()],
@@ -110,8 +110,20 @@ impl<'a> Emitter<'a> {
         }
         let program = self.program;
         self.block(&program.body)?;
+        Queue::ALL.iter().for_each(|queue| self.settle(*queue, self.latest[*queue as usize]));
         self.source = 0;
         self.push(CtlHalt {}.into())
+    }
+
+    /// Instructions of an engine before its first and after its last op belong to that op.
+    fn settle(&mut self, queue: Queue, source: u32) {
+        let inst_op = &mut self.code.inst_op;
+        self.waiting.retain(|&(waiting, inst)| {
+            if waiting == queue {
+                inst_op[inst] = source;
+            }
+            waiting != queue
+        });
     }
 
     fn push(&mut self, inst: Inst) -> Done {
@@ -147,6 +159,9 @@ impl<'a> Emitter<'a> {
             }
             Stmt::Post { queue, sem, n, all_cores } => {
                 self.source = self.latest[*queue as usize];
+                if self.source == 0 && self.wanted.is_none() {
+                    self.waiting.push((*queue, self.code.insts.len()));
+                }
                 let scope = if *all_cores { Scope::All } else { Scope::Local };
                 self.push(SemPost { queue: *queue, sem: Sem(sem.0), n: short(*n)?, scope, ..SemPost::default() }.into())
             }
@@ -165,13 +180,7 @@ impl<'a> Emitter<'a> {
             });
             self.source = u32::try_from(self.code.ops.len()).map_err(|_| "too many ops")?;
             self.latest[op.queue as usize] = self.source;
-            let (source, inst_op) = (self.source, &mut self.code.inst_op);
-            self.waiting.retain(|&(queue, inst)| {
-                if queue == op.queue {
-                    inst_op[inst] = source;
-                }
-                queue != op.queue
-            });
+            self.settle(op.queue, self.source);
         }
         let inst = ops::inst(self, op)?;
         self.push(inst)

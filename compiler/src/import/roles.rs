@@ -62,7 +62,7 @@ impl Input {
             .iter()
             .map(|d| d.eval_len(bindings))
             .collect::<Result<Vec<_>, _>>();
-        let shape = lens.map_err(|e| OpError::bug(e.to_string()))?;
+        let shape = lens.map_err(|e| OpError::input(e.to_string()))?;
         let elements = llmc_tensor::tensor::elements(&shape)
             .filter(|&n| n <= MAX_INPUT_ELEMENTS)
             .ok_or_else(|| {

@@ -257,7 +257,7 @@ impl Lower<'_> {
     /// Operands first, by a stack of our own: the chains are as long as the model is deep.
     fn evaluate(&mut self, root: ValueIx, sample: Sample) -> Result<Tensor, OpError> {
         let bindings = self.roles.bindings(sample);
-        let mut stack = vec![root];
+        let mut stack = vec![self.source_of(root)];
         while let Some(&ix) = stack.last() {
             if self.known_on_sample(ix, sample, &bindings)?.is_some() {
                 stack.pop();
@@ -284,7 +284,7 @@ impl Lower<'_> {
                     None => operands.push(None),
                     Some(operand) => match self.known_on_sample(*operand, sample, &bindings)? {
                         Some(tensor) => operands.push(Some(Val::constant(tensor))),
-                        None => missing.push(*operand),
+                        None => missing.push(self.source_of(*operand)),
                     },
                 }
             }
@@ -319,6 +319,12 @@ impl Lower<'_> {
         }
         self.known_on_sample(root, sample, &bindings)?
             .ok_or_else(|| OpError::bug("a sample was lost"))
+    }
+
+    /// Some nodes hand on a value that another one, or an op inside an operator function, computes.
+    fn source_of(&self, ix: ValueIx) -> ValueIx {
+        let val = self.values.get(ix.index()).and_then(Option::as_ref);
+        val.and_then(|v| v.source).unwrap_or(ix)
     }
 
     /// Computes an op inside an operator function, or returns the operands that must be computed first.
@@ -362,6 +368,7 @@ impl Lower<'_> {
         sample: Sample,
         bindings: &Bindings,
     ) -> Result<Option<Tensor>, OpError> {
+        let ix = self.source_of(ix);
         let val = self.values.get(ix.index()).and_then(Option::as_ref);
         match val.map(|v| (&v.content, v.ty.as_ref())) {
             Some((Content::Const(tensor), _)) => Ok(Some(tensor.clone())),

@@ -252,7 +252,9 @@ impl LaunchReport {
 pub fn sample_launches(program: &Program) -> Vec<Vec<i64>> {
     let max = |name: &str| program.launch.iter().find(|l| l.name == name).map(|l| i64::try_from(l.max).unwrap_or(i64::MAX));
     let (tokens, past) = (max("tokens").unwrap_or(1), max("past").unwrap_or(0));
-    let pasts = if tokens > 1 { vec![0, past] } else { vec![0, past / 2, past] };
+    // The largest past leaves room for one token.
+    let full = (past + 1 - tokens).max(0);
+    let pasts = if tokens > 1 { vec![0, full] } else { vec![0, full / 2, full] };
     let mut launches: Vec<Vec<i64>> = pasts
         .into_iter()
         .map(|p| {

@@ -15,7 +15,7 @@ pub struct TypeAnalysis {
     pub tables: Tables,
     /// Types of the graph's inputs.
     pub inputs: BTreeMap<ValueId, Type>,
-    /// While a rule is applied: the class whose match it is. New classes remember it, see [`Data::made_for`].
+    /// While a rule is applied: the class whose match it is. New classes remember it, see `Data::made_for`.
     pub made_for: Option<Id>,
     /// How often a rule's left side matched and its condition said no, by rule and reason.
     pub misses: BTreeMap<(&'static str, &'static str), usize>,

@@ -53,10 +53,12 @@ impl<L: Language> Extraction<L> {
                 candidates.entry(*class).or_default().push((node, own));
             }
         }
+        let rank = operands_first(&classes, &candidates);
         let mut choices: BTreeMap<Id, Choice<L>> = BTreeMap::new();
-        // Classes to look at, smallest first: operands were mostly added before their users.
-        let mut todo: BTreeSet<Id> = classes.into_iter().collect();
-        while let Some(class) = todo.pop_first() {
+        // Classes to look at, by rank: so most are looked at once, when their operands are settled.
+        let mut todo: BTreeSet<(usize, Id)> =
+            classes.iter().map(|class| (rank[class], *class)).collect();
+        while let Some((_, class)) = todo.pop_first() {
             let mut changed = false;
             for (node, own) in candidates.get(&class).into_iter().flatten() {
                 let Some(new) = evaluate(class, node, *own, &choices) else {
@@ -71,7 +73,8 @@ impl<L: Language> Extraction<L> {
                 }
             }
             if changed {
-                todo.extend(users.get(&class).into_iter().flatten());
+                let users = users.get(&class).into_iter().flatten();
+                todo.extend(users.map(|user| (rank[user], *user)));
             }
         }
         Extraction { choices }
@@ -92,6 +95,27 @@ impl<L: Language> Extraction<L> {
         }
         parts.values().sum()
     }
+}
+
+/// Numbers classes so that operands come before users, except where classes need each other.
+fn operands_first<L: Language>(
+    classes: &[Id],
+    candidates: &BTreeMap<Id, Vec<(L, u64)>>,
+) -> BTreeMap<Id, usize> {
+    let mut rank = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    let mut stack: Vec<(Id, bool)> = classes.iter().rev().map(|class| (*class, false)).collect();
+    while let Some((class, operands_done)) = stack.pop() {
+        if operands_done {
+            rank.insert(class, rank.len());
+        } else if seen.insert(class) {
+            stack.push((class, true));
+            for (node, _) in candidates.get(&class).into_iter().flatten() {
+                stack.extend(node.children().iter().map(|child| (*child, false)));
+            }
+        }
+    }
+    rank
 }
 
 /// The choice of `node` for `class`, if all operands can be extracted without needing `class` itself.

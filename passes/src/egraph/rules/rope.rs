@@ -1,10 +1,18 @@
-//! Rotary position embedding on halves: `x * cos + concat(-x[d/2..], x[..d/2]) * sin`.
+//! Rotary position embedding on halves: `x * cos + concat(-x[d/2..], x[..d/2]) * sin` with a column of the tables for
+//! each element, or the same spelled out with a column for each pair.
 
 use llmc_ir::{Dim, Op};
 
 use crate::egraph::lang::Attr;
 use crate::egraph::matched::{Match, Miss};
 use crate::egraph::rule::Rule;
+
+/// What the columns of the tables belong to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Columns {
+    Elements,
+    Pairs,
+}
 
 /// Rules of this topic.
 pub fn rules() -> Vec<Rule> {
@@ -13,53 +21,62 @@ pub fn rules() -> Vec<Rule> {
             "rotate-half",
             "(concat2 (neg (slice ?x ?high)) (slice ?x ?low) ?axis)",
             "(rotate_half ?x)",
-            halves,
+            |m| halves(m, m.ty("?x")?.shape.as_slice()),
         ),
         Rule::with(
             "rope",
             "(add (mul (split_heads ?x ?h) (reshape ?cos ?rc)) \
                   (mul (rotate_half (split_heads ?x ?h)) (reshape ?sin ?rs)))",
             "(split_heads (rope ?x ?cos ?sin ?out) ?h)",
-            rope_reshaped,
+            |m| rope(m, leading_ones(m)?),
         ),
         Rule::with(
             "rope-rows",
             "(add (mul (split_heads ?x ?h) ?cos) (mul (rotate_half (split_heads ?x ?h)) ?sin))",
             "(split_heads (rope ?x ?cos ?sin ?out) ?h)",
-            rope,
+            |m| rope(m, Columns::Elements),
+        ),
+        Rule::with(
+            "rope-pairs",
+            "(concat2 (sub (mul (slice (split_heads ?x ?h) ?low) (reshape ?cos ?rc)) \
+                           (mul (slice (split_heads ?x ?h) ?high) (reshape ?sin ?rs))) \
+                      (add (mul (slice (split_heads ?x ?h) ?high) (reshape ?cos ?rc)) \
+                           (mul (slice (split_heads ?x ?h) ?low) (reshape ?sin ?rs))) ?axis)",
+            "(split_heads (rope ?x ?cos ?sin ?out) ?h)",
+            rope_pairs,
         ),
     ]
 }
 
-/// The two slices are exactly the halves of the last axis, the upper one negated and first.
-fn halves(m: &Match) -> Result<(), Miss> {
-    let shape = &m.ty("?x")?.shape;
-    let last = shape.len().checked_sub(1).ok_or(Miss("no axis to halve"))?;
-    let half = shape[last]
-        .exact_div(&Dim::from(2))
-        .ok_or(Miss("the last axis is odd"))?;
+/// The slices are exactly the halves of the last axis of `shape`, and are joined along it.
+fn halves(m: &Match, shape: &[Dim]) -> Result<(), Miss> {
+    let [lead @ .., width] = shape else {
+        return Err(Miss("no axis to halve"));
+    };
+    let (axis, half) = (lead.len(), width.exact_div(&Dim::from(2)));
+    let half = half.ok_or(Miss("the last axis is odd"))?;
     let slice = |start: Dim, end: Dim| Op::Slice {
-        axis: last,
+        axis,
         start,
         end,
         step: 1,
     };
     m.require(
-        *m.op("?axis")? == Op::Concat { axis: last },
+        *m.op("?axis")? == Op::Concat { axis },
         "not joined along the last axis",
     )?;
     m.require(
-        *m.op("?high")? == slice(half.clone(), shape[last].clone()),
-        "the negated part is not the upper half",
+        *m.op("?high")? == slice(half.clone(), width.clone()),
+        "one part is not the upper half",
     )?;
     m.require(
         *m.op("?low")? == slice(Dim::zero(), half),
-        "the other part is not the lower half",
+        "one part is not the lower half",
     )
 }
 
-/// Tables that gained leading axes of 1 on the way.
-fn rope_reshaped(m: &Match) -> Result<Attr, Miss> {
+/// Tables that gained leading axes of 1 on the way; they have a column for each element.
+fn leading_ones(m: &Match) -> Result<Columns, Miss> {
     for (table, reshaped) in [("?cos", "?rc"), ("?sin", "?rs")] {
         let (rows, to) = (&m.ty(table)?.shape, m.shape(reshaped)?);
         let (lead, rest) = to.split_at(to.len().saturating_sub(rows.len()));
@@ -68,19 +85,30 @@ fn rope_reshaped(m: &Match) -> Result<Attr, Miss> {
             "a table is reshaped to more than leading ones",
         )?;
     }
-    rope(m)
+    Ok(Columns::Elements)
 }
 
-/// One row of the tables per position of `?x`, one column per element of a head.
-fn rope(m: &Match) -> Result<Attr, Miss> {
+/// Both halves of a head, and a column of the tables for each pair.
+fn rope_pairs(m: &Match) -> Result<Attr, Miss> {
+    halves(m, &m.root_ty()?.shape)?;
+    leading_ones(m)?;
+    rope(m, Columns::Pairs)
+}
+
+/// One row of the tables per position of `?x`, one column per element or pair of a head.
+fn rope(m: &Match, columns: Columns) -> Result<Attr, Miss> {
     let heads = m.heads("?h")?;
     let [_, seq, _] = &m.ty("?x")?.shape[..] else {
         return Err(Miss("not three axes"));
     };
+    let width = match columns {
+        Columns::Elements => heads.head_dim,
+        Columns::Pairs => heads.head_dim / 2,
+    };
     for table in ["?cos", "?sin"] {
         let rows = &m.ty(table)?.shape;
         m.require(
-            *rows == [seq.clone(), heads.head_dim.into()],
+            *rows == [seq.clone(), width.into()],
             "a table is not one row per position",
         )?;
     }

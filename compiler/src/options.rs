@@ -1,0 +1,126 @@
+//! What the caller of the compiler can choose, and the stages it can look at.
+
+use llmc_isa::Chip;
+use llmc_passes::Quant;
+
+/// Most tokens of a prefill launch, if nothing is said.
+pub const DEFAULT_PREFILL: u64 = 64;
+
+/// What is compiled for.
+#[derive(Clone, Debug)]
+pub struct CompileOptions {
+    /// The chip.
+    pub chip: Chip,
+    /// How weights are held.
+    pub quant: Quant,
+    /// Most tokens of a sequence; by default what the model was made for.
+    pub max_context: Option<u64>,
+    /// Most tokens of a prefill launch; by default [`DEFAULT_PREFILL`], or the context if that is shorter.
+    pub prefill: Option<u64>,
+    /// Sequences at a time. Only 1 is supported yet.
+    pub batch: u64,
+    /// Values of symbolic dims of models without state. Not supported yet.
+    pub dims: Vec<(String, u64)>,
+    /// Threads, 0 for one per processor. Changes nothing in the result.
+    pub threads: usize,
+    /// Stages whose text is wanted, see [`crate::Compiled::texts`].
+    pub emit: Vec<Stage>,
+}
+
+impl CompileOptions {
+    /// The defaults, for a chip.
+    pub fn new(chip: Chip) -> CompileOptions {
+        CompileOptions {
+            chip,
+            quant: Quant::None,
+            max_context: None,
+            prefill: None,
+            batch: 1,
+            dims: Vec::new(),
+            threads: 0,
+            emit: Vec::new(),
+        }
+    }
+}
+
+macro_rules! stages {
+    ($($(#[doc = $doc:literal])* $name:ident $word:literal,)*) => {
+        /// A point of the compile at which the program has a text form.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Stage {
+            $($(#[doc = $doc])* $name,)*
+        }
+
+        impl Stage {
+            /// All stages, in order.
+            pub const ALL: &'static [Stage] = &[$(Stage::$name),*];
+
+            /// Its name, as in `llmc dump --stage NAME`.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Stage::$name => $word,)*
+                }
+            }
+
+            /// What the text shows.
+            pub const fn doc(self) -> &'static str {
+                match self {
+                    $(Stage::$name => concat!($($doc),*),)*
+                }
+            }
+        }
+    };
+}
+
+stages! {
+    /// The graph as read from the ONNX file.
+    Imported "imported",
+    /// One graph per entry.
+    Specialised "specialised",
+    /// Constant subgraphs evaluated.
+    Folded "folded",
+    /// KV caches as state.
+    Stateful "stateful",
+    /// Fused by equality saturation.
+    Fused "fused",
+    /// Weights quantised.
+    Quantised "quantised",
+    /// Split over the cores.
+    Sharded "sharded",
+    /// The tile program as lowered.
+    Lowered "lowered",
+    /// With the number of pages of each ring.
+    Scheduled "scheduled",
+    /// With addresses.
+    Placed "placed",
+    /// With waits and posts.
+    Synchronised "synchronised",
+    /// Instructions.
+    Asm "asm",
+}
+
+impl Stage {
+    /// Whether its text is a graph; otherwise it is a tile program or assembly.
+    pub fn is_graph(self) -> bool {
+        self <= Stage::Sharded
+    }
+
+    /// The stage of this name.
+    pub fn of(name: &str) -> Option<Stage> {
+        Stage::ALL.iter().copied().find(|s| s.name() == name)
+    }
+}
+
+impl std::str::FromStr for Stage {
+    type Err = String;
+    fn from_str(name: &str) -> Result<Stage, String> {
+        let names = || Stage::ALL.iter().map(|s| s.name()).collect::<Vec<_>>().join(", ");
+        Stage::of(name).ok_or_else(|| format!("there is no stage `{name}`; the stages are {}", names()))
+    }
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
