@@ -43,8 +43,13 @@ pub struct Finished {
 impl Finished {
     /// The instructions as text, with their sources.
     pub fn asm(&self) -> String {
-        let program = asm::Program { entries: vec![(self.program.name.clone(), self.code.insts.clone())] };
-        let debug = DebugMap { ops: self.code.ops.clone(), inst_op: self.code.inst_op.clone() };
+        let program = asm::Program {
+            entries: vec![(self.program.name.clone(), self.code.insts.clone())],
+        };
+        let debug = DebugMap {
+            ops: self.code.ops.clone(),
+            inst_op: self.code.inst_op.clone(),
+        };
         disassemble(&program, Some(&debug))
     }
 }
@@ -53,8 +58,16 @@ impl Finished {
 ///
 /// # Errors
 /// If an entry cannot be lowered, or does not fit SRAM with any tile sizes.
-pub fn tile_entries(module: &Module, chip: &Chip, weights: &mut WeightPlan) -> Result<Vec<Tiled>, CompileError> {
-    module.entries.iter().map(|graph| tile_entry(graph, chip, weights)).collect()
+pub fn tile_entries(
+    module: &Module,
+    chip: &Chip,
+    weights: &mut WeightPlan,
+) -> Result<Vec<Tiled>, CompileError> {
+    module
+        .entries
+        .iter()
+        .map(|graph| tile_entry(graph, chip, weights))
+        .collect()
 }
 
 /// The first candidate that fits.
@@ -62,15 +75,25 @@ fn tile_entry(graph: &Graph, chip: &Chip, weights: &mut WeightPlan) -> Result<Ti
     let mut nearest: Option<AllocError> = None;
     for params in candidates(graph, chip) {
         let mut plan = weights.clone();
-        let lowered = lower(graph, chip.cores(), &params, &mut plan)
-            .map_err(|error| CompileError::Lower { entry: graph.name.clone(), error })?;
+        let lowered = lower(graph, chip.cores(), &params, &mut plan).map_err(|error| {
+            CompileError::Lower {
+                entry: graph.name.clone(),
+                error,
+            }
+        })?;
         let mut scheduled = lowered.clone();
         schedule(&mut scheduled, chip.sram_bytes());
         let mut placed = scheduled.clone();
         match place_sram(&mut placed, chip.sram_bytes()) {
             Ok(sram) => {
                 *weights = plan;
-                return Ok(Tiled { params, lowered, scheduled, placed, sram });
+                return Ok(Tiled {
+                    params,
+                    lowered,
+                    scheduled,
+                    placed,
+                    sram,
+                });
             }
             Err(error) => {
                 if missing(&error) < nearest.as_ref().map_or(u64::MAX, missing) {
@@ -103,7 +126,10 @@ pub fn states(programs: &[&Program]) -> Vec<(String, u64)> {
             *size = (*size).max(buffer.bytes);
         }
     }
-    order.into_iter().map(|name| (name.to_string(), sizes[name])).collect()
+    order
+        .into_iter()
+        .map(|name| (name.to_string(), sizes[name]))
+        .collect()
 }
 
 /// Addresses in DRAM, semaphores, checks, instructions, report.
@@ -111,17 +137,37 @@ pub fn states(programs: &[&Program]) -> Vec<(String, u64)> {
 /// # Errors
 /// If semaphores run out; everything else would be a bug in the compiler.
 pub fn finish(tiled: Tiled, map: &DramMap, chip: &Chip) -> Result<Finished, CompileError> {
-    let Tiled { params, mut placed, sram, .. } = tiled;
+    let Tiled {
+        params,
+        mut placed,
+        sram,
+        ..
+    } = tiled;
     map.assign(&mut placed)?;
     let (program, sync) = synchronise(&placed, chip.semaphores())?;
     alloc_check(&program, chip.sram_bytes(), chip.dram_bytes())?;
     schedule_check(&program)?;
     let code = emit(&program)?;
-    let mut report = EntryReport::new(&program, &params, SramReport::of(&program, sram, chip.sram_bytes()), sync);
+    let mut report = EntryReport::new(
+        &program,
+        &params,
+        SramReport::of(&program, sram, chip.sram_bytes()),
+        sync,
+    );
     (report.instructions, report.registers) = (code.insts.len(), code.registers);
     for launch in sample_launches(&program) {
         let found = launch_report(&code.insts, &program, &launch, map, chip);
-        report.launches.push(found.map_err(|error| CompileError::Walk { entry: program.name.clone(), error })?);
+        report
+            .launches
+            .push(found.map_err(|error| CompileError::Walk {
+                entry: program.name.clone(),
+                error,
+            })?);
     }
-    Ok(Finished { placed, program, code, report })
+    Ok(Finished {
+        placed,
+        program,
+        code,
+        report,
+    })
 }

@@ -73,9 +73,13 @@ impl CompileError {
                 cause if cause.is_bug() => Category::Bug,
                 _ => Category::Unsupported,
             },
-            CompileError::Alloc(AllocError::Region { .. }) | CompileError::Sync(SyncError::Malformed { .. }) => Category::Bug,
+            CompileError::Alloc(AllocError::Region { .. })
+            | CompileError::Sync(SyncError::Malformed { .. }) => Category::Bug,
             CompileError::Alloc(_) | CompileError::Sync(_) => Category::Input,
-            CompileError::Check(_) | CompileError::Emit(_) | CompileError::Walk { .. } | CompileError::Bug(_) => Category::Bug,
+            CompileError::Check(_)
+            | CompileError::Emit(_)
+            | CompileError::Walk { .. }
+            | CompileError::Bug(_) => Category::Bug,
         }
     }
 }

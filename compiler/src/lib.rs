@@ -98,9 +98,13 @@ impl Compiled {
 /// [`CompileError`]; its [`CompileError::category`] says whether the input is wrong, something is not supported yet, or llmc has a
 /// bug.
 pub fn compile(model: &Path, options: &CompileOptions) -> Result<Compiled, CompileError> {
-    with_threads(options.threads, || match build(model, options, &mut Stages::of(&options.emit, false))? {
-        Built::Done(compiled) => Ok(*compiled),
-        Built::Stopped => Err(CompileError::Bug("the compile stopped by itself".to_string())),
+    with_threads(options.threads, || {
+        match build(model, options, &mut Stages::of(&options.emit, false))? {
+            Built::Done(compiled) => Ok(*compiled),
+            Built::Stopped => Err(CompileError::Bug(
+                "the compile stopped by itself".to_string(),
+            )),
+        }
     })
 }
 
@@ -108,7 +112,12 @@ pub fn compile(model: &Path, options: &CompileOptions) -> Result<Compiled, Compi
 ///
 /// # Errors
 /// As [`compile`]; and [`CompileError::Options`] if there is no such entry.
-pub fn dump(model: &Path, options: &CompileOptions, stage: Stage, entry: Option<&str>) -> Result<Vec<StageText>, CompileError> {
+pub fn dump(
+    model: &Path,
+    options: &CompileOptions,
+    stage: Stage,
+    entry: Option<&str>,
+) -> Result<Vec<StageText>, CompileError> {
     let mut stages = Stages::of(&[stage], true);
     let stopped = with_threads(options.threads, || build(model, options, &mut stages))?;
     let mut texts = match stopped {
@@ -118,7 +127,11 @@ pub fn dump(model: &Path, options: &CompileOptions, stage: Stage, entry: Option<
     let names: Vec<String> = texts.iter().map(|t| t.entry.clone()).collect();
     texts.retain(|t| entry.is_none_or(|e| e == t.entry));
     if texts.is_empty() {
-        let problem = format!("stage `{stage}` has no entry `{}`; it has {}", entry.unwrap_or(""), names.join(", "));
+        let problem = format!(
+            "stage `{stage}` has no entry `{}`; it has {}",
+            entry.unwrap_or(""),
+            names.join(", ")
+        );
         return Err(CompileError::Options(problem));
     }
     Ok(texts)
@@ -130,7 +143,11 @@ enum Built {
 }
 
 /// Import, passes, tiles, addresses, semaphores, checks, instructions, binary, report.
-fn build(model: &Path, options: &CompileOptions, stages: &mut Stages) -> Result<Built, CompileError> {
+fn build(
+    model: &Path,
+    options: &CompileOptions,
+    stages: &mut Stages,
+) -> Result<Built, CompileError> {
     let chip = &options.chip;
     let imported = import(model, &import_options(options)?)?;
     let (max_context, prefill) = sizes(&imported, options);
@@ -142,7 +159,9 @@ fn build(model: &Path, options: &CompileOptions, stages: &mut Stages) -> Result<
         quant: options.quant,
         costs: &costs,
     };
-    let (module, _) = run_observed(&imported.graph, &pass_options, &mut |name, module| stages.graphs(name, module))?;
+    let (module, _) = run_observed(&imported.graph, &pass_options, &mut |name, module| {
+        stages.graphs(name, module)
+    })?;
     if stages.stopped {
         return Ok(Built::Stopped);
     }
@@ -153,17 +172,37 @@ fn build(model: &Path, options: &CompileOptions, stages: &mut Stages) -> Result<
     }
     let (regions, image_bytes) = image_layout(&weights);
     let programs: Vec<_> = tiled.iter().map(|t| &t.placed).collect();
-    let map = DramMap::build(image_bytes, &regions, &backend::states(&programs), &programs, chip.dram_bytes())?;
-    let finished: Vec<Finished> = tiled.into_par_iter().map(|t| finish(t, &map, chip)).collect::<Result<_, _>>()?;
+    let map = DramMap::build(
+        image_bytes,
+        &regions,
+        &backend::states(&programs),
+        &programs,
+        chip.dram_bytes(),
+    )?;
+    let finished: Vec<Finished> = tiled
+        .into_par_iter()
+        .map(|t| finish(t, &map, chip))
+        .collect::<Result<_, _>>()?;
     if stages.finished(&finished) {
         return Ok(Built::Stopped);
     }
     let linked = finished.iter().filter_map(|f| {
         let graph = module.entry(&f.program.name)?;
-        Some(Linked { graph, program: &f.program, code: &f.code })
+        Some(Linked {
+            graph,
+            program: &f.program,
+            code: &f.code,
+        })
     });
     let linked: Vec<Linked> = linked.collect();
-    let builder = link(&linked, &module, &map, &imported, (max_context, prefill), options)?;
+    let builder = link(
+        &linked,
+        &module,
+        &map,
+        &imported,
+        (max_context, prefill),
+        options,
+    )?;
     let report = Report {
         chip: chip.name().to_string(),
         dram: DramReport::of(&map),
@@ -171,32 +210,51 @@ fn build(model: &Path, options: &CompileOptions, stages: &mut Stages) -> Result<
         warnings: imported.warnings,
     };
     let texts = std::mem::take(&mut stages.texts);
-    Ok(Built::Done(Box::new(Compiled { builder, weights, report, texts })))
+    Ok(Built::Done(Box::new(Compiled {
+        builder,
+        weights,
+        report,
+        texts,
+    })))
 }
 
 fn import_options(options: &CompileOptions) -> Result<ImportOptions, CompileError> {
     if options.batch != 1 {
-        return Err(CompileError::Unsupported(format!("a batch of {}; only 1 is", options.batch)));
+        return Err(CompileError::Unsupported(format!(
+            "a batch of {}; only 1 is",
+            options.batch
+        )));
     }
     if let Some((name, _)) = options.dims.first() {
-        return Err(CompileError::Unsupported(format!("models without state, and so a value for dim `{name}`")));
+        return Err(CompileError::Unsupported(format!(
+            "models without state, and so a value for dim `{name}`"
+        )));
     }
-    Ok(ImportOptions { max_positions: options.max_context, ..ImportOptions::default() })
+    Ok(ImportOptions {
+        max_positions: options.max_context,
+    })
 }
 
 /// Capacity of the states and of a prefill launch, in tokens.
 fn sizes(imported: &Imported, options: &CompileOptions) -> (u64, u64) {
     let max_context = options.max_context.unwrap_or(imported.max_positions);
-    (max_context, options.prefill.unwrap_or(DEFAULT_PREFILL.min(max_context)))
+    (
+        max_context,
+        options.prefill.unwrap_or(DEFAULT_PREFILL.min(max_context)),
+    )
 }
 
 fn to_usize(n: u64) -> Result<usize, CompileError> {
     usize::try_from(n).map_err(|_| CompileError::Options(format!("{n} is too large")))
 }
 
-fn with_threads<T: Send>(threads: usize, f: impl FnOnce() -> Result<T, CompileError> + Send) -> Result<T, CompileError> {
+fn with_threads<T: Send>(
+    threads: usize,
+    f: impl FnOnce() -> Result<T, CompileError> + Send,
+) -> Result<T, CompileError> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.map_err(|e| CompileError::Options(format!("{threads} threads cannot be started: {e}")))?.install(f)
+    pool.map_err(|e| CompileError::Options(format!("{threads} threads cannot be started: {e}")))?
+        .install(f)
 }
 
 /// Collects the texts of stages.
@@ -210,12 +268,21 @@ struct Stages {
 
 impl Stages {
     fn of(wanted: &[Stage], stop: bool) -> Stages {
-        Stages { wanted: wanted.to_vec(), stop, stopped: false, texts: Vec::new() }
+        Stages {
+            wanted: wanted.to_vec(),
+            stop,
+            stopped: false,
+            texts: Vec::new(),
+        }
     }
 
     fn add(&mut self, stage: Stage, entry: &str, text: impl FnOnce() -> String) {
         if self.wanted.contains(&stage) {
-            self.texts.push(StageText { stage, entry: entry.to_string(), text: text() });
+            self.texts.push(StageText {
+                stage,
+                entry: entry.to_string(),
+                text: text(),
+            });
         }
     }
 
@@ -227,7 +294,9 @@ impl Stages {
 
     /// Takes the graphs of a stage; false to stop.
     fn graphs(&mut self, name: &str, module: &Module) -> bool {
-        let Some(stage) = Stage::of(name) else { return true };
+        let Some(stage) = Stage::of(name) else {
+            return true;
+        };
         for graph in &module.entries {
             self.add(stage, &graph.name, || graph.to_string());
         }
@@ -245,7 +314,9 @@ impl Stages {
     fn finished(&mut self, finished: &[Finished]) -> bool {
         for f in finished {
             self.add(Stage::Placed, &f.program.name, || f.placed.to_string());
-            self.add(Stage::Synchronised, &f.program.name, || f.program.to_string());
+            self.add(Stage::Synchronised, &f.program.name, || {
+                f.program.to_string()
+            });
             self.add(Stage::Asm, &f.program.name, || f.asm());
         }
         self.ends(Stage::Asm)

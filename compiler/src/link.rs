@@ -8,7 +8,8 @@ use crate::options::CompileOptions;
 use crate::tile::{PackError, Program, WeightItem, WeightPlan};
 use llmc_ir::{Graph, Module, Type};
 use llmc_isa::container::{
-    BinaryBuilder, DebugMap, Entry, IoTensor, LaunchRegister, Manifest, ModelInfo, StateTensor, WeightSource, WeightsImage,
+    BinaryBuilder, DebugMap, Entry, IoTensor, LaunchRegister, Manifest, ModelInfo, StateTensor,
+    WeightSource, WeightsImage,
 };
 use std::io::{self, Write};
 
@@ -26,7 +27,11 @@ pub struct Linked<'a> {
 pub fn image_layout(plan: &WeightPlan) -> (Vec<Region>, u64) {
     let mut at = 0;
     let place = |item: &WeightItem| {
-        let region = Region { name: item.name.clone(), addr: at, bytes: item.bytes };
+        let region = Region {
+            name: item.name.clone(),
+            addr: at,
+            bytes: item.bytes,
+        };
         at = align_up(at + item.bytes, ALIGN);
         region
     };
@@ -50,20 +55,11 @@ impl WeightSource for Image<'_> {
                 other => io::Error::other(other.to_string()),
             })?;
             let padding = align_up(item.bytes, ALIGN) - item.bytes;
-            io::copy(&mut io::repeat(0).take_bytes(padding), &mut out)?;
+            out.write_all(&[0; ALIGN as usize][..padding as usize])?;
         }
         Ok(())
     }
 }
-
-/// `Read::take` without importing `Read` everywhere.
-trait TakeBytes: io::Read + Sized {
-    fn take_bytes(self, n: u64) -> io::Take<Self> {
-        self.take(n)
-    }
-}
-
-impl TakeBytes for io::Repeat {}
 
 /// The binary of all entries.
 ///
@@ -83,22 +79,44 @@ pub fn link(
         chip_name: options.chip.name().to_string(),
         chip_fingerprint: options.chip.fingerprint(),
         dram_bytes: map.bytes,
-        weights: WeightsImage { dram_addr: map.image.0, bytes: map.image.1, blake3: Vec::new() },
+        weights: WeightsImage {
+            dram_addr: map.image.0,
+            bytes: map.image.1,
+            blake3: Vec::new(),
+        },
         ..Manifest::default()
     };
     for entry in entries {
-        manifest.entries.push(manifest_entry(entry, map, code.len())?);
-        let first = u32::try_from(debug.ops.len()).map_err(|_| CompileError::Bug("too many ops".to_string()))?;
-        debug.inst_op.extend(entry.code.inst_op.iter().map(|&op| if op == 0 { 0 } else { op + first }));
+        manifest
+            .entries
+            .push(manifest_entry(entry, map, code.len())?);
+        let first = u32::try_from(debug.ops.len())
+            .map_err(|_| CompileError::Bug("too many ops".to_string()))?;
+        debug.inst_op.extend(
+            entry
+                .code
+                .inst_op
+                .iter()
+                .map(|&op| if op == 0 { 0 } else { op + first }),
+        );
         debug.ops.extend(entry.code.ops.iter().cloned());
         code.extend(entry.code.insts.iter().copied());
     }
-    let bounds = module.entries.first().map(|g| g.bounds.clone()).unwrap_or_default();
+    let bounds = module
+        .entries
+        .first()
+        .map(|g| g.bounds.clone())
+        .unwrap_or_default();
     for state in module.states() {
         let region = map.states.get(&state.name);
         let Some(region) = region else { continue };
-        let dims = state.shape.iter().map(|d| d.upper_bound(&bounds).and_then(|n| u64::try_from(n).ok()));
-        let dims = dims.collect::<Option<Vec<u64>>>().ok_or_else(|| CompileError::Bug(format!("state `{}` has no size", state.name)))?;
+        let dims = state
+            .shape
+            .iter()
+            .map(|d| d.upper_bound(&bounds).and_then(|n| u64::try_from(n).ok()));
+        let dims = dims
+            .collect::<Option<Vec<u64>>>()
+            .ok_or_else(|| CompileError::Bug(format!("state `{}` has no size", state.name)))?;
         manifest.states.push(StateTensor {
             name: state.name.clone(),
             dtype: state.dtype.name().to_string(),
@@ -109,7 +127,13 @@ pub fn link(
     }
     let info = &imported.info;
     let (max_context, prefill) = sizes;
-    let vocab = manifest.entries.iter().flat_map(|e| &e.outputs).filter_map(|o| o.dims.last()).next().copied();
+    let vocab = manifest
+        .entries
+        .iter()
+        .flat_map(|e| &e.outputs)
+        .filter_map(|o| o.dims.last())
+        .next()
+        .copied();
     manifest.model = ModelInfo {
         vocab: info.vocab.or(vocab).unwrap_or(0),
         max_context,
@@ -117,8 +141,18 @@ pub fn link(
         bos: info.bos.map(i64::from),
         eos: info.eos.iter().map(|t| i64::from(*t)).collect(),
     };
-    let tokenizer = info.tokenizer.as_ref().map(|t| t.to_vec()).unwrap_or_default();
-    Ok(BinaryBuilder { manifest, debug, chip: options.chip.clone(), code, tokenizer })
+    let tokenizer = info
+        .tokenizer
+        .as_ref()
+        .map(|t| t.to_vec())
+        .unwrap_or_default();
+    Ok(BinaryBuilder {
+        manifest,
+        debug,
+        chip: options.chip.clone(),
+        code,
+        tokenizer,
+    })
 }
 
 fn manifest_entry(entry: &Linked<'_>, map: &DramMap, offset: usize) -> Result<Entry, CompileError> {
@@ -127,15 +161,34 @@ fn manifest_entry(entry: &Linked<'_>, map: &DramMap, offset: usize) -> Result<En
     let tensor = |region: &Region, ty: &Type| io_tensor(graph, region, ty);
     let typed = |region: &Region, ty: Option<&Type>| match ty {
         Some(ty) => tensor(region, ty),
-        None => Err(CompileError::Bug(format!("entry `{}` has no tensor `{}`", graph.name, region.name))),
+        None => Err(CompileError::Bug(format!(
+            "entry `{}` has no tensor `{}`",
+            graph.name, region.name
+        ))),
     };
-    let inputs = io.inputs.iter().map(|r| typed(r, graph.input(&r.name).map(|v| graph.ty(v)))).collect::<Result<_, _>>()?;
-    let outputs = io.outputs.iter().map(|r| typed(r, graph.output(&r.name).map(|v| graph.ty(v)))).collect::<Result<_, _>>()?;
+    let inputs = io
+        .inputs
+        .iter()
+        .map(|r| typed(r, graph.input(&r.name).map(|v| graph.ty(v))))
+        .collect::<Result<_, _>>()?;
+    let outputs = io
+        .outputs
+        .iter()
+        .map(|r| typed(r, graph.output(&r.name).map(|v| graph.ty(v))))
+        .collect::<Result<_, _>>()?;
     Ok(Entry {
         name: entry.program.name.clone(),
         code_offset: offset as u64,
         code_len: entry.code.insts.len() as u64,
-        launch: entry.program.launch.iter().map(|l| LaunchRegister { name: l.name.clone(), max: l.max }).collect(),
+        launch: entry
+            .program
+            .launch
+            .iter()
+            .map(|l| LaunchRegister {
+                name: l.name.clone(),
+                max: l.max,
+            })
+            .collect(),
         inputs,
         outputs,
     })
@@ -143,12 +196,24 @@ fn manifest_entry(entry: &Linked<'_>, map: &DramMap, offset: usize) -> Result<En
 
 /// The batch dim, which is 1, is left out.
 fn io_tensor(graph: &Graph, region: &Region, ty: &Type) -> Result<IoTensor, CompileError> {
-    let dims = ty.shape.iter().map(|d| d.upper_bound(&graph.bounds).and_then(|n| u64::try_from(n).ok()));
-    let mut dims = dims
-        .collect::<Option<Vec<u64>>>()
-        .ok_or_else(|| CompileError::Bug(format!("entry `{}`: `{}` has no size", graph.name, region.name)))?;
+    let dims = ty.shape.iter().map(|d| {
+        d.upper_bound(&graph.bounds)
+            .and_then(|n| u64::try_from(n).ok())
+    });
+    let mut dims = dims.collect::<Option<Vec<u64>>>().ok_or_else(|| {
+        CompileError::Bug(format!(
+            "entry `{}`: `{}` has no size",
+            graph.name, region.name
+        ))
+    })?;
     if dims.len() > 1 && dims[0] == 1 {
         dims.remove(0);
     }
-    Ok(IoTensor { name: region.name.clone(), dtype: ty.dtype.name().to_string(), dims, dram_addr: region.addr, bytes: region.bytes })
+    Ok(IoTensor {
+        name: region.name.clone(),
+        dtype: ty.dtype.name().to_string(),
+        dims,
+        dram_addr: region.addr,
+        bytes: region.bytes,
+    })
 }

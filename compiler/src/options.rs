@@ -114,8 +114,15 @@ impl Stage {
 impl std::str::FromStr for Stage {
     type Err = String;
     fn from_str(name: &str) -> Result<Stage, String> {
-        let names = || Stage::ALL.iter().map(|s| s.name()).collect::<Vec<_>>().join(", ");
-        Stage::of(name).ok_or_else(|| format!("there is no stage `{name}`; the stages are {}", names()))
+        let names = || {
+            Stage::ALL
+                .iter()
+                .map(|s| s.name())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        Stage::of(name)
+            .ok_or_else(|| format!("there is no stage `{name}`; the stages are {}", names()))
     }
 }
 

@@ -17,7 +17,14 @@ pub struct Use {
 /// The uses of an op, reads first.
 pub fn of_op(op: &Op) -> Vec<Use> {
     let regions = op.accesses().regions;
-    regions.iter().map(|r| Use { queue: op.queue, place: r.view.place, write: r.mode == Mode::Write }).collect()
+    regions
+        .iter()
+        .map(|r| Use {
+            queue: op.queue,
+            place: r.view.place,
+            write: r.mode == Mode::Write,
+        })
+        .collect()
 }
 
 /// The uses of the ops directly in a statement, in program order; nothing for a loop.
@@ -25,6 +32,10 @@ pub fn of_stmt(stmt: &Stmt) -> Vec<Use> {
     match stmt {
         Stmt::Op(op) => of_op(op),
         Stmt::Stream { fill, consume, .. } => fill.iter().chain(consume).flat_map(of_op).collect(),
-        Stmt::Loop { .. } | Stmt::Let { .. } | Stmt::Wait { .. } | Stmt::Post { .. } | Stmt::Advance(_) => Vec::new(),
+        Stmt::Loop { .. }
+        | Stmt::Let { .. }
+        | Stmt::Wait { .. }
+        | Stmt::Post { .. }
+        | Stmt::Advance(_) => Vec::new(),
     }
 }

@@ -426,3 +426,112 @@ fn a_single_launch_through_run() {
     let best = llmc::sampler::best(&logits.to_f32_vec()).unwrap();
     assert_eq!(i64::from(best), case.token_ids[0]);
 }
+
+/// ONNX Runtime's logits of the same windows give these numbers.
+#[test]
+fn perplexity_equals_onnx_runtime() {
+    let folder = TempDir::new().unwrap();
+    let (path, small) = (folder.path().join("text"), folder.path().join("small.llmc"));
+    let words = "But, soft! what light through yonder window breaks?\nIt is the east, and Juliet is the sun.\n";
+    fs::write(&path, words).unwrap();
+    compile(&model(), &small, &["--max-context", "16"]);
+    for (binary, bits) in [(compiled("ideal"), 4.239142570), (small, 4.626569965)] {
+        let found = llmc(["eval", text(&binary), "--text", text(&path), "--json"]).json();
+        let (per_token, tokens) = (
+            found["bits_per_token"].as_f64().unwrap(),
+            found["tokens"].as_f64().unwrap(),
+        );
+        assert!((per_token - bits).abs() < 1e-5, "{found}, expected {bits}");
+        let per_byte = found["bits_per_byte"].as_f64().unwrap();
+        assert!((per_byte * words.len() as f64 - per_token * tokens).abs() < 1e-9);
+    }
+}
+
+/// Takes one wait out of the code: the emulator must stop, and say where.
+#[test]
+fn a_deleted_wait_is_a_fault() {
+    let folder = TempDir::new().unwrap();
+    let (source, broken) = (folder.path().join("a.s"), folder.path().join("broken.llmc"));
+    let binary = compiled("edge");
+    let disassembled = llmc(["disasm", "--plain", text(&binary)]);
+    assert_eq!(disassembled.code, 0, "{}", disassembled.err);
+    let lines: Vec<&str> = disassembled.out.lines().collect();
+    let decode = lines.iter().position(|l| *l == ".entry decode").unwrap();
+    let waits: Vec<usize> = (decode..lines.len())
+        .filter(|&i| lines[i].contains("sem.wait"))
+        .collect();
+    assert!(waits.len() > 50);
+    for &wait in waits.iter().step_by(waits.len() / 12) {
+        let without: Vec<&str> = lines
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| *i != wait)
+            .map(|(_, l)| *l)
+            .collect();
+        fs::write(&source, without.join("\n")).unwrap();
+        let ran = llmc([
+            "asm",
+            text(&source),
+            "--into",
+            text(&binary),
+            "-o",
+            text(&broken),
+        ]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let tokens = folder.path().join("ids.npy");
+        llmc_tensor::npy::write_npy(
+            &tokens,
+            &llmc_tensor::Tensor::from_slice([1, 2], &[0i64, 7]).unwrap(),
+        )
+        .unwrap();
+        let ran = llmc([
+            "eval",
+            text(&broken),
+            "--tokens",
+            text(&tokens),
+            "--via",
+            "decode",
+        ]);
+        assert_eq!(
+            ran.code,
+            1,
+            "without `{}` nothing happens",
+            lines[wait].trim()
+        );
+        assert!(
+            ran.err.contains("program fault") && ran.err.contains("core "),
+            "{}",
+            ran.err
+        );
+    }
+}
+
+/// Contexts that are shorter than a chunk, no multiple of it, or odd.
+#[test]
+fn any_context_and_chunk_compile() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out.llmc");
+    let expected = &greedy_cases()[0].token_ids;
+    for (context, chunk) in [
+        ("16", "16"),
+        ("16", "3"),
+        ("100", "64"),
+        ("65", "64"),
+        ("33", "1"),
+        ("509", "200"),
+    ] {
+        for chip in ["ideal", "edge"] {
+            compile(
+                &model(),
+                &out,
+                &["--chip", chip, "--max-context", context, "--prefill", chunk],
+            );
+            let found = generate(&out, "ROMEO:", &["--max-tokens", "14"]);
+            assert_eq!(
+                ids(&found["token_ids"]),
+                expected[..14],
+                "context {context}, chunk {chunk}, {chip}"
+            );
+        }
+    }
+}

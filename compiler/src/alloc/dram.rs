@@ -53,11 +53,21 @@ impl DramMap {
         programs: &[&Program],
         available: u64,
     ) -> Result<DramMap, AllocError> {
-        let mut map = DramMap { image: (0, image_bytes), ..DramMap::default() };
-        map.weights = weights.iter().map(|w| (w.name.clone(), w.clone())).collect();
+        let mut map = DramMap {
+            image: (0, image_bytes),
+            ..DramMap::default()
+        };
+        map.weights = weights
+            .iter()
+            .map(|w| (w.name.clone(), w.clone()))
+            .collect();
         let mut at = align_up(image_bytes, WEIGHT_ALIGN);
         let mut take = |name: &str, bytes: u64| {
-            let region = Region { name: name.to_string(), addr: at, bytes };
+            let region = Region {
+                name: name.to_string(),
+                addr: at,
+                bytes,
+            };
             at = align_up(at + bytes, ALIGN);
             region
         };
@@ -81,7 +91,11 @@ impl DramMap {
         map.bytes = at;
         if map.bytes > available {
             let state_bytes = map.states.values().map(|r| r.bytes).sum();
-            let parts = [("weights", image_bytes), ("states", state_bytes), ("io", map.io_bytes())];
+            let parts = [
+                ("weights", image_bytes),
+                ("states", state_bytes),
+                ("io", map.io_bytes()),
+            ];
             return Err(AllocError::Dram {
                 needs: map.bytes,
                 available,
@@ -94,7 +108,11 @@ impl DramMap {
 
     /// Bytes of all inputs and outputs.
     pub fn io_bytes(&self) -> u64 {
-        self.io.values().flat_map(|io| io.inputs.iter().chain(&io.outputs)).map(|r| r.bytes).sum()
+        self.io
+            .values()
+            .flat_map(|io| io.inputs.iter().chain(&io.outputs))
+            .map(|r| r.bytes)
+            .sum()
     }
 
     /// Gives the DRAM buffers of a program their addresses.
@@ -112,7 +130,11 @@ impl DramMap {
                 Space::Input(name) => (name, io.inputs.iter().find(|r| r.name == *name)),
                 Space::Output(name) => (name, io.outputs.iter().find(|r| r.name == *name)),
             };
-            let base = if matches!(buffer.space, Space::Weights(_)) { self.image.0 } else { 0 };
+            let base = if matches!(buffer.space, Space::Weights(_)) {
+                self.image.0
+            } else {
+                0
+            };
             let problem = match region {
                 Some(r) if buffer.bytes <= r.bytes => {
                     buffer.addr = Some(base + r.addr);

@@ -20,7 +20,10 @@ impl LiveRange {
     }
 
     fn join(self, other: LiveRange) -> LiveRange {
-        LiveRange { start: self.start.min(other.start), end: self.end.max(other.end) }
+        LiveRange {
+            start: self.start.min(other.start),
+            end: self.end.max(other.end),
+        }
     }
 }
 
@@ -41,7 +44,10 @@ struct Span {
 pub fn live_ranges(program: &Program) -> BTreeMap<BufferId, LiveRange> {
     let mut position = 0;
     let spans = block(program, &program.body, &mut position);
-    spans.into_iter().map(|(id, span)| (id, span.range)).collect()
+    spans
+        .into_iter()
+        .map(|(id, span)| (id, span.range))
+        .collect()
 }
 
 fn block(program: &Program, stmts: &[Stmt], position: &mut u32) -> BTreeMap<BufferId, Span> {
@@ -54,7 +60,10 @@ fn block(program: &Program, stmts: &[Stmt], position: &mut u32) -> BTreeMap<Buff
             Stmt::Loop { body, .. } => block(program, body, position),
             _ => leaf(program, stmt, start),
         };
-        let extent = LiveRange { start, end: *position - 1 };
+        let extent = LiveRange {
+            start,
+            end: *position - 1,
+        };
         for (id, mut span) in inner {
             if matches!(stmt, Stmt::Loop { .. }) && span.reads_first {
                 span.range = extent;
@@ -67,17 +76,26 @@ fn block(program: &Program, stmts: &[Stmt], position: &mut u32) -> BTreeMap<Buff
                 .or_insert((span, Some(extent)));
         }
     }
-    spans.into_iter().map(|(id, (span, _))| (id, span)).collect()
+    spans
+        .into_iter()
+        .map(|(id, (span, _))| (id, span))
+        .collect()
 }
 
 fn leaf(program: &Program, stmt: &Stmt, at: u32) -> BTreeMap<BufferId, Span> {
     let mut spans = BTreeMap::new();
     for used in uses::of_stmt(stmt) {
         if let Place::Buffer(id) = used.place
-            && program.buffers.get(id.index()).is_some_and(|b| b.space == Space::Sram)
+            && program
+                .buffers
+                .get(id.index())
+                .is_some_and(|b| b.space == Space::Sram)
         {
             let range = LiveRange { start: at, end: at };
-            spans.entry(id).or_insert(Span { range, reads_first: !used.write });
+            spans.entry(id).or_insert(Span {
+                range,
+                reads_first: !used.write,
+            });
         }
     }
     spans
@@ -97,7 +115,12 @@ mod tests {
     #[test]
     fn private_carried_and_outer_buffers_of_a_loop() {
         let mut b = Build::new(1);
-        let (outer, carried, private, after) = (b.sram("outer", 64), b.sram("carried", 64), b.sram("private", 64), b.sram("after", 64));
+        let (outer, carried, private, after) = (
+            b.sram("outer", 64),
+            b.sram("carried", 64),
+            b.sram("private", 64),
+            b.sram("after", 64),
+        );
         b.op(fill(outer, 64)); // 0
         b.looped("i", 4, |b| {
             // 1
@@ -107,7 +130,11 @@ mod tests {
         });
         b.op(copy(after, outer, 64)); // 5
         assert_eq!(range(&b, "outer"), (0, 5));
-        assert_eq!(range(&b, "carried"), (1, 4), "read before written: lives through the loop");
+        assert_eq!(
+            range(&b, "carried"),
+            (1, 4),
+            "read before written: lives through the loop"
+        );
         assert_eq!(range(&b, "private"), (2, 3));
         assert_eq!(range(&b, "after"), (5, 5));
     }
@@ -122,7 +149,11 @@ mod tests {
             b.looped("j", 4, |b| b.op(copy(x, y, 64))); // 2, 3
         });
         b.op(copy(y, x, 64)); // 4
-        assert_eq!(range(&b, "x"), (0, 4), "all of the loop, because an earlier iteration must not be overwritten by a later one");
+        assert_eq!(
+            range(&b, "x"),
+            (0, 4),
+            "all of the loop, because an earlier iteration must not be overwritten by a later one"
+        );
         assert_eq!(range(&b, "y"), (0, 4));
     }
 }

@@ -76,5 +76,9 @@ pub enum AllocError {
 }
 
 fn list(items: &[(String, u64)]) -> String {
-    items.iter().map(|(name, bytes)| format!("{name} {bytes}")).collect::<Vec<_>>().join(", ")
+    items
+        .iter()
+        .map(|(name, bytes)| format!("{name} {bytes}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

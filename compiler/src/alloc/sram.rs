@@ -30,19 +30,33 @@ struct Fit {
 }
 
 fn ring_bytes(program: &Program) -> u64 {
-    program.rings.iter().map(|r| align_up(r.page * u64::from(r.slots), ALIGN)).sum()
+    program
+        .rings
+        .iter()
+        .map(|r| align_up(r.page * u64::from(r.slots), ALIGN))
+        .sum()
 }
 
 fn size(program: &Program, id: BufferId) -> u64 {
-    program.buffers.get(id.index()).map_or(0, |b| align_up(b.bytes.max(1), ALIGN))
+    program
+        .buffers
+        .get(id.index())
+        .map_or(0, |b| align_up(b.bytes.max(1), ALIGN))
 }
 
 fn first_fit(program: &Program, order: &[(BufferId, LiveRange)]) -> Fit {
-    let mut fit = Fit { placed: Vec::with_capacity(order.len()), peak: 0 };
+    let mut fit = Fit {
+        placed: Vec::with_capacity(order.len()),
+        peak: 0,
+    };
     for &(id, range) in order {
         let bytes = size(program, id);
-        let mut busy: Vec<(u64, u64)> =
-            fit.placed.iter().filter(|(_, r, _)| r.meets(range)).map(|&(other, _, at)| (at, at + size(program, other))).collect();
+        let mut busy: Vec<(u64, u64)> = fit
+            .placed
+            .iter()
+            .filter(|(_, r, _)| r.meets(range))
+            .map(|&(other, _, at)| (at, at + size(program, other)))
+            .collect();
         busy.sort_unstable();
         let mut at = 0;
         for (start, end) in busy {
@@ -63,12 +77,19 @@ fn best_fit(program: &Program) -> Fit {
     let in_order = first_fit(program, &order);
     order.sort_by_key(|(id, r)| (std::cmp::Reverse(size(program, *id)), r.start, *id));
     let largest_first = first_fit(program, &order);
-    if largest_first.peak < in_order.peak { largest_first } else { in_order }
+    if largest_first.peak < in_order.peak {
+        largest_first
+    } else {
+        in_order
+    }
 }
 
 /// How much SRAM the program takes with its present rings; does not place anything.
 pub fn sram_use(program: &Program) -> SramUse {
-    SramUse { rings: ring_bytes(program), buffers: best_fit(program).peak }
+    SramUse {
+        rings: ring_bytes(program),
+        buffers: best_fit(program).peak,
+    }
 }
 
 /// Gives every ring and every SRAM buffer that is used an address, and unused ones address 0.
@@ -83,33 +104,78 @@ pub fn place_sram(program: &mut Program, available: u64) -> Result<SramUse, Allo
         at += align_up(ring.page * u64::from(ring.slots), ALIGN);
     }
     let rings = at;
-    for buffer in program.buffers.iter_mut().filter(|b| b.space == Space::Sram) {
+    for buffer in program
+        .buffers
+        .iter_mut()
+        .filter(|b| b.space == Space::Sram)
+    {
         buffer.addr = Some(0);
     }
     for &(id, _, offset) in &fit.placed {
         program.buffers[id.index()].addr = Some(rings + offset);
     }
-    let used = SramUse { rings, buffers: fit.peak };
-    if used.total() <= available { Ok(used) } else { Err(too_large(program, &fit, used, available)) }
+    let used = SramUse {
+        rings,
+        buffers: fit.peak,
+    };
+    if used.total() <= available {
+        Ok(used)
+    } else {
+        Err(too_large(program, &fit, used, available))
+    }
 }
 
 fn too_large(program: &Program, fit: &Fit, used: SramUse, available: u64) -> AllocError {
-    let outside = fit.placed.iter().find(|(id, _, at)| used.rings + at + size(program, *id) > available);
-    let mut residents: Vec<(String, u64)> =
-        program.rings.iter().map(|r| (format!("ring {} ({} pages)", r.name, r.slots), r.page * u64::from(r.slots))).collect();
+    let outside = fit
+        .placed
+        .iter()
+        .find(|(id, _, at)| used.rings + at + size(program, *id) > available);
+    let mut residents: Vec<(String, u64)> = program
+        .rings
+        .iter()
+        .map(|r| {
+            (
+                format!("ring {} ({} pages)", r.name, r.slots),
+                r.page * u64::from(r.slots),
+            )
+        })
+        .collect();
     let (tile, needs) = match outside {
         Some(&(id, range, _)) => {
-            let alive = fit.placed.iter().filter(|(other, r, _)| *other != id && r.meets(range));
-            residents.extend(alive.map(|(other, ..)| (program.buffers[other.index()].name.clone(), program.buffers[other.index()].bytes)));
-            (program.buffers[id.index()].name.clone(), program.buffers[id.index()].bytes)
+            let alive = fit
+                .placed
+                .iter()
+                .filter(|(other, r, _)| *other != id && r.meets(range));
+            residents.extend(alive.map(|(other, ..)| {
+                (
+                    program.buffers[other.index()].name.clone(),
+                    program.buffers[other.index()].bytes,
+                )
+            }));
+            (
+                program.buffers[id.index()].name.clone(),
+                program.buffers[id.index()].bytes,
+            )
         }
         // The rings alone are too large.
-        None => residents.iter().max_by_key(|(_, bytes)| *bytes).cloned().unwrap_or_default(),
+        None => residents
+            .iter()
+            .max_by_key(|(_, bytes)| *bytes)
+            .cloned()
+            .unwrap_or_default(),
     };
     residents.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     residents.truncate(RESIDENTS_SHOWN);
     let peak = used.total();
-    AllocError::Sram { entry: program.name.clone(), tile, needs, available, peak, missing: peak - available, residents }
+    AllocError::Sram {
+        entry: program.name.clone(),
+        tile,
+        needs,
+        available,
+        peak,
+        missing: peak - available,
+        residents,
+    }
 }
 
 #[cfg(test)]
@@ -131,7 +197,13 @@ mod tests {
     fn dead_buffers_are_reused() {
         let mut b = chain();
         let used = place_sram(&mut b.program, 4096).unwrap();
-        assert_eq!(used, SramUse { rings: 0, buffers: 2048 });
+        assert_eq!(
+            used,
+            SramUse {
+                rings: 0,
+                buffers: 2048
+            }
+        );
         assert_eq!(b.program.buffers[0].addr, b.program.buffers[2].addr);
         assert_ne!(b.program.buffers[0].addr, b.program.buffers[1].addr);
     }

@@ -7,7 +7,12 @@ use llmc_isa::Queue;
 #[derive(Clone, Debug)]
 pub enum Step<'a> {
     /// Begins a loop; the matching [`Step::Again`] is at `end`.
-    Enter { var: usize, trip: &'a Expr, max_trip: u64, end: usize },
+    Enter {
+        var: usize,
+        trip: &'a Expr,
+        max_trip: u64,
+        end: usize,
+    },
     /// Ends a loop that begins at `start`.
     Again { start: usize },
     /// Sets a variable.
@@ -17,7 +22,12 @@ pub enum Step<'a> {
     /// Waits.
     Wait { queue: Queue, sem: u8, n: u32 },
     /// Posts.
-    Post { queue: Queue, sem: u8, n: u32, all_cores: bool },
+    Post {
+        queue: Queue,
+        sem: u8,
+        n: u32,
+        all_cores: bool,
+    },
     /// Advances a ring.
     Advance(usize),
 }
@@ -86,7 +96,12 @@ impl<'a> Code<'a> {
     /// Flattens a placed and synchronised program. Says what is missing if it is not one.
     pub fn of(program: &'a Program) -> Result<Code<'a>, String> {
         let written = vec![false; program.buffers.len()];
-        let mut code = Code { program, steps: Vec::new(), actions: Vec::new(), written };
+        let mut code = Code {
+            program,
+            steps: Vec::new(),
+            actions: Vec::new(),
+            written,
+        };
         code.find_written(&program.body);
         code.block(&program.body)?;
         Ok(code)
@@ -98,7 +113,11 @@ impl<'a> Code<'a> {
         let buffers = &self.program.buffers;
         match buffers.get(i) {
             Some(b) => &b.name,
-            None => self.program.rings.get(i - buffers.len()).map_or("?", |r| &r.name),
+            None => self
+                .program
+                .rings
+                .get(i - buffers.len())
+                .map_or("?", |r| &r.name),
         }
     }
 
@@ -123,9 +142,19 @@ impl<'a> Code<'a> {
     fn block(&mut self, stmts: &'a [Stmt]) -> Result<(), String> {
         for stmt in stmts {
             match stmt {
-                Stmt::Loop { var, trip, max_trip, body } => {
+                Stmt::Loop {
+                    var,
+                    trip,
+                    max_trip,
+                    body,
+                } => {
                     let start = self.steps.len();
-                    self.steps.push(Step::Enter { var: var.0 as usize, trip, max_trip: *max_trip, end: 0 });
+                    self.steps.push(Step::Enter {
+                        var: var.0 as usize,
+                        trip,
+                        max_trip: *max_trip,
+                        end: 0,
+                    });
                     self.block(body)?;
                     let last = self.steps.len();
                     self.steps.push(Step::Again { start });
@@ -133,15 +162,32 @@ impl<'a> Code<'a> {
                         *end = last;
                     }
                 }
-                Stmt::Let { var, value } => self.steps.push(Step::Let { var: var.0 as usize, value }),
+                Stmt::Let { var, value } => self.steps.push(Step::Let {
+                    var: var.0 as usize,
+                    value,
+                }),
                 Stmt::Op(op) => {
                     let action = self.action(op)?;
                     self.steps.push(Step::Op(self.actions.len()));
                     self.actions.push(action);
                 }
-                Stmt::Wait { queue, sem, n } => self.steps.push(Step::Wait { queue: *queue, sem: sem.0, n: *n }),
-                Stmt::Post { queue, sem, n, all_cores } => {
-                    self.steps.push(Step::Post { queue: *queue, sem: sem.0, n: *n, all_cores: *all_cores });
+                Stmt::Wait { queue, sem, n } => self.steps.push(Step::Wait {
+                    queue: *queue,
+                    sem: sem.0,
+                    n: *n,
+                }),
+                Stmt::Post {
+                    queue,
+                    sem,
+                    n,
+                    all_cores,
+                } => {
+                    self.steps.push(Step::Post {
+                        queue: *queue,
+                        sem: sem.0,
+                        n: *n,
+                        all_cores: *all_cores,
+                    });
                 }
                 Stmt::Advance(ring) => self.steps.push(Step::Advance(ring.index())),
                 Stmt::Stream { .. } => return Err("a stream has not been expanded".to_string()),
@@ -152,7 +198,11 @@ impl<'a> Code<'a> {
 
     fn action(&self, op: &'a Op) -> Result<Action<'a>, String> {
         let accesses = op.accesses();
-        let guards = accesses.guards.into_iter().filter(|g| g.clamp.is_some() || g.n == 0).collect();
+        let guards = accesses
+            .guards
+            .into_iter()
+            .filter(|g| g.clamp.is_some() || g.n == 0)
+            .collect();
         let mut touches = Vec::new();
         for region in accesses.regions {
             let (place, ring, home, base, size) = self.resolve(region.view.place)?;
@@ -169,15 +219,25 @@ impl<'a> Code<'a> {
                 everywhere: region.reach == Reach::AllCores,
             });
         }
-        Ok(Action { op, guards, touches })
+        Ok(Action {
+            op,
+            guards,
+            touches,
+        })
     }
 
     fn resolve(&self, place: Place) -> Result<(u32, Option<usize>, Home, u64, u64), String> {
         let buffers = self.program.buffers.len() as u32;
         match place {
             Place::Buffer(id) => {
-                let b = self.program.buffers.get(id.index()).ok_or_else(|| format!("no buffer {}", id.0))?;
-                let base = b.addr.ok_or_else(|| format!("buffer `{}` has no address", b.name))?;
+                let b = self
+                    .program
+                    .buffers
+                    .get(id.index())
+                    .ok_or_else(|| format!("no buffer {}", id.0))?;
+                let base = b
+                    .addr
+                    .ok_or_else(|| format!("buffer `{}` has no address", b.name))?;
                 let home = match b.space {
                     Space::Sram => Home::Sram,
                     _ if self.written[id.index()] => Home::Dram,
@@ -186,8 +246,14 @@ impl<'a> Code<'a> {
                 Ok((id.0, None, home, base, b.bytes))
             }
             Place::Page(id) => {
-                let r = self.program.rings.get(id.index()).ok_or_else(|| format!("no ring {}", id.0))?;
-                let base = r.addr.ok_or_else(|| format!("ring `{}` has no address", r.name))?;
+                let r = self
+                    .program
+                    .rings
+                    .get(id.index())
+                    .ok_or_else(|| format!("no ring {}", id.0))?;
+                let base = r
+                    .addr
+                    .ok_or_else(|| format!("ring `{}` has no address", r.name))?;
                 Ok((buffers + id.0, Some(id.index()), Home::Sram, base, r.page))
             }
         }

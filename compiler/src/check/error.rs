@@ -1,5 +1,7 @@
 //! What the checkers find.
 
+use crate::tile::{Op, Program};
+
 /// An op in a message: its text and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpRef {
@@ -9,6 +11,18 @@ pub struct OpRef {
     pub node: String,
     /// The core that runs it.
     pub core: u32,
+}
+
+impl OpRef {
+    /// An op of a program.
+    pub fn of(program: &Program, op: &Op, core: u32) -> OpRef {
+        let origin = program.origins.get(op.origin.index());
+        OpRef {
+            text: op.text(program),
+            node: origin.map(|o| o.node.clone()).unwrap_or_default(),
+            core,
+        }
+    }
 }
 
 impl std::fmt::Display for OpRef {
@@ -32,7 +46,11 @@ pub struct Bytes {
 
 impl std::fmt::Display for Bytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {:#x}..{:#x} (`{}`)", self.memory, self.start, self.end, self.place)
+        write!(
+            f,
+            "{} {:#x}..{:#x} (`{}`)",
+            self.memory, self.start, self.end, self.place
+        )
     }
 }
 

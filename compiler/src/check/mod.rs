@@ -19,7 +19,8 @@
 //! ([`STEP_BUDGET`]), but never below one turn more than any ring has pages. That is enough: every turn posts and takes the same
 //! tokens, so the state of semaphores and rings at the start of a turn repeats with the period of the rings; and
 //! conflicts between turns i and j > i + 1 involve the same pair of statements, hence the same order, as those between i and i + 1.
-//! What the turns left out would have written is taken as written (point 4 is weaker there). SRAM contents are followed on at
+//! What the turns left out would have written is taken as written (point 4 is weaker there). Programs that are too long even so
+//! are replayed for the first and the last sample launch only. SRAM contents are followed on at
 //! most [`WATCHED_CORES`] cores, semaphores and DRAM on all: cores run the same program and differ only in their number.
 //!
 //! [`alloc_check`] looks at the placement alone: alignment, bounds, overlap of rings, of DRAM regions, and of buffers of which one is
@@ -75,36 +76,84 @@ pub fn schedule_check(program: &Program) -> Result<ScheduleProof, CheckErrors> {
 /// # Errors
 /// Everything found, up to [`ERRORS_SHOWN`].
 pub fn schedule_check_within(program: &Program, budget: u64) -> Result<ScheduleProof, CheckErrors> {
-    let fail = |errors| Err(CheckErrors { entry: program.name.clone(), errors });
+    let fail = |errors| {
+        Err(CheckErrors {
+            entry: program.name.clone(),
+            errors,
+        })
+    };
     let code = match Code::of(program) {
         Ok(code) => code,
         Err(problem) => return fail(vec![CheckError::Placement { problem }]),
     };
     let mut errors = static_errors(&code);
     let mut proof = ScheduleProof::default();
-    let least = program.rings.iter().map(|r| u64::from(r.slots) + 1).max().unwrap_or(0);
-    for launch in samples(program) {
+    let least = program
+        .rings
+        .iter()
+        .map(|r| u64::from(r.slots) + 1)
+        .max()
+        .unwrap_or(0);
+    let steps = |launch: &[i64], turns: u64| {
+        count(&program.body, launch, turns).saturating_mul(u64::from(program.cores))
+    };
+    let mut samples = samples(program);
+    if samples.iter().any(|launch| steps(launch, least) > budget) {
+        // Too long even with the fewest turns: the two extremes have to do.
+        samples = extremes(samples);
+    }
+    for launch in samples {
         if !errors.is_empty() {
             break;
         }
-        let named = program.launch.iter().zip(&launch).map(|(l, v)| format!("{} = {v}", l.name));
+        let named = program
+            .launch
+            .iter()
+            .zip(&launch)
+            .map(|(l, v)| format!("{} = {v}", l.name));
         let text = format!("launch ({})", named.collect::<Vec<_>>().join(", "));
-        let fits = |turns: &&u64| count(&program.body, &launch, **turns).saturating_mul(u64::from(program.cores)) <= budget;
-        let turns = TURNS.iter().find(fits).or(TURNS.last()).map_or(least, |t| *t.max(&least));
-        let sample = Sample { launch: &launch, text, turns, watched: &watched(program.cores) };
+        let fits = |turns: &&u64| steps(&launch, **turns) <= budget;
+        let turns = TURNS
+            .iter()
+            .find(fits)
+            .or(TURNS.last())
+            .map_or(least, |t| *t.max(&least));
+        let sample = Sample {
+            launch: &launch,
+            text,
+            turns,
+            watched: &watched(program.cores),
+        };
         let (done, found) = replay(&code, &sample, ERRORS_SHOWN);
         proof.samples.push((sample.text, done));
         errors.extend(found);
     }
-    if errors.is_empty() { Ok(proof) } else { fail(errors) }
+    if errors.is_empty() {
+        Ok(proof)
+    } else {
+        fail(errors)
+    }
+}
+
+/// The first and the last sample.
+fn extremes(samples: Vec<Vec<i64>>) -> Vec<Vec<i64>> {
+    let last = samples.len().saturating_sub(1);
+    let kept = samples.into_iter().enumerate();
+    kept.filter(|(i, _)| *i == 0 || *i == last)
+        .map(|(_, launch)| launch)
+        .collect()
 }
 
 fn watched(cores: u32) -> Vec<u32> {
-    if cores <= WATCHED_CORES { (0..cores).collect() } else { vec![0, 1, cores / 2, cores - 1] }
+    if cores <= WATCHED_CORES {
+        (0..cores).collect()
+    } else {
+        vec![0, 1, cores / 2, cores - 1]
+    }
 }
 
-/// Sample launches: `tokens` 1 and its maximum; `past` 0, the middle, and what leaves room for the tokens; other registers 0 and
-/// their maximum.
+/// Sample launches: `tokens` 1 and its maximum; `past` 0, what leaves just room for the tokens, and half of that; other registers
+/// 0 and their maximum.
 fn samples(program: &Program) -> Vec<Vec<i64>> {
     let tokens = program.launch.iter().position(|l| l.name == "tokens");
     let mut list: Vec<Vec<i64>> = vec![vec![]];
@@ -116,11 +165,16 @@ fn samples(program: &Program) -> Vec<Vec<i64>> {
                 let taken = tokens.and_then(|t| before.get(t)).copied().unwrap_or(1);
                 let mut values = match launch.name.as_str() {
                     "tokens" => vec![1.min(max), max],
-                    "past" => vec![0, max / 2, (max + 1 - taken).max(0)],
+                    "past" => {
+                        let room = (max + 1 - taken).max(0);
+                        vec![0, room / 2, room]
+                    }
                     _ => vec![0, max],
                 };
                 values.dedup();
-                values.into_iter().map(move |v| [before.as_slice(), &[v]].concat())
+                values
+                    .into_iter()
+                    .map(move |v| [before.as_slice(), &[v]].concat())
             })
             .collect();
     }
@@ -147,17 +201,26 @@ fn constant(trip: &Expr) -> bool {
         Expr::Const(_) | Expr::Launch(_) => true,
         Expr::Core | Expr::Var(_) => false,
         Expr::Mul(a, _) | Expr::Div(a, _) | Expr::Mod(a, _) => constant(a),
-        Expr::Add(a, b) | Expr::Sub(a, b) | Expr::Min(a, b) | Expr::Max(a, b) => constant(a) && constant(b),
+        Expr::Add(a, b) | Expr::Sub(a, b) | Expr::Min(a, b) | Expr::Max(a, b) => {
+            constant(a) && constant(b)
+        }
     }
 }
 
 /// Estimated steps of one core.
 fn count(stmts: &[Stmt], launch: &[i64], turns: u64) -> u64 {
     let steps = stmts.iter().map(|stmt| match stmt {
-        Stmt::Loop { trip, max_trip, body, .. } => {
+        Stmt::Loop {
+            trip,
+            max_trip,
+            body,
+            ..
+        } => {
             let known = constant(trip).then(|| trip.eval(&LaunchOnly(launch)).max(0) as u64);
             let trip = known.unwrap_or(*max_trip).min(turns);
-            count(body, launch, turns).saturating_add(1).saturating_mul(trip)
+            count(body, launch, turns)
+                .saturating_add(1)
+                .saturating_mul(trip)
         }
         _ => 1,
     });
@@ -169,10 +232,16 @@ fn static_errors(code: &Code<'_>) -> Vec<CheckError> {
     let mut errors = Vec::new();
     let mut waiters: BTreeMap<u8, Queue> = BTreeMap::new();
     for step in &code.steps {
-        let Step::Wait { queue, sem, .. } = step else { continue };
+        let Step::Wait { queue, sem, .. } = step else {
+            continue;
+        };
         let first = *waiters.entry(*sem).or_insert(*queue);
         if first != *queue {
-            errors.push(CheckError::TwoWaiters { sem: *sem, first: first.name(), second: queue.name() });
+            errors.push(CheckError::TwoWaiters {
+                sem: *sem,
+                first: first.name(),
+                second: queue.name(),
+            });
         }
     }
     for action in &code.actions {
@@ -180,9 +249,11 @@ fn static_errors(code: &Code<'_>) -> Vec<CheckError> {
             use crate::tile::Space::{Input, Weights};
             let buffer = code.program.buffers.get(touch.place as usize);
             if buffer.is_some_and(|b| matches!(b.space, Weights(_) | Input(_))) {
-                let node = code.program.origins.get(action.op.origin.index()).map(|o| o.node.clone());
-                let op = OpRef { text: action.op.text(code.program), node: node.unwrap_or_default(), core: 0 };
-                errors.push(CheckError::ReadOnly { op, place: code.place_name(touch.place).to_string() });
+                let op = OpRef::of(code.program, action.op, 0);
+                errors.push(CheckError::ReadOnly {
+                    op,
+                    place: code.place_name(touch.place).to_string(),
+                });
             }
         }
     }

@@ -19,7 +19,11 @@ const ALIGN: u64 = 64;
 /// # Errors
 /// Everything found, up to [`ERRORS_SHOWN`].
 pub fn alloc_check(program: &Program, sram: u64, dram: u64) -> Result<(), CheckErrors> {
-    let mut check = Check { program, problems: Vec::new(), overlaps: Vec::new() };
+    let mut check = Check {
+        program,
+        problems: Vec::new(),
+        overlaps: Vec::new(),
+    };
     let used = check.used();
     check.inside(&used, sram, dram);
     check.rings(&used);
@@ -27,9 +31,20 @@ pub fn alloc_check(program: &Program, sram: u64, dram: u64) -> Result<(), CheckE
     if check.problems.is_empty() {
         check.lifetimes();
     }
-    let mut errors: Vec<_> = check.problems.into_iter().map(|problem| CheckError::Placement { problem }).collect();
+    let mut errors: Vec<_> = check
+        .problems
+        .into_iter()
+        .map(|problem| CheckError::Placement { problem })
+        .collect();
     errors.truncate(ERRORS_SHOWN);
-    if errors.is_empty() { Ok(()) } else { Err(CheckErrors { entry: program.name.clone(), errors }) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(CheckErrors {
+            entry: program.name.clone(),
+            errors,
+        })
+    }
 }
 
 struct Check<'a> {
@@ -40,7 +55,7 @@ struct Check<'a> {
 }
 
 /// Who overwrote a buffer: the other one and the op.
-type Overwritten = Option<(usize, OpRef)>;
+type Overwritten<'p> = Option<(usize, &'p Op)>;
 
 fn each_op<'p>(stmts: &'p [Stmt], turns: u32, f: &mut dyn FnMut(&'p Op)) {
     for stmt in stmts {
@@ -85,25 +100,48 @@ impl Check<'_> {
 
     fn ring_span(&self, ring: usize) -> Option<(u64, u64)> {
         let r = self.program.rings.get(ring)?;
-        Some((r.addr?, r.addr?.checked_add(r.page.checked_mul(r.slots.into())?)?))
+        Some((
+            r.addr?,
+            r.addr?.checked_add(r.page.checked_mul(r.slots.into())?)?,
+        ))
     }
 
     fn inside(&mut self, used: &[bool], sram: u64, dram: u64) {
-        let buffers = self.program.buffers.iter().enumerate().filter(|(i, _)| used[*i]);
+        let buffers = self
+            .program
+            .buffers
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| used[*i]);
         let buffers = buffers.map(|(i, b)| {
-            let (memory, size) = if b.space == Space::Sram { ("SRAM", sram) } else { ("DRAM", dram) };
+            let (memory, size) = if b.space == Space::Sram {
+                ("SRAM", sram)
+            } else {
+                ("DRAM", dram)
+            };
             (format!("buffer `{}`", b.name), self.span(i), memory, size)
         });
         let rings = self.program.rings.iter().enumerate();
-        let rings = rings.map(|(i, r)| (format!("ring `{}`", r.name), self.ring_span(i), "SRAM", sram));
+        let rings = rings.map(|(i, r)| {
+            (
+                format!("ring `{}`", r.name),
+                self.ring_span(i),
+                "SRAM",
+                sram,
+            )
+        });
         let mut problems = Vec::new();
         for (name, span, memory, size) in buffers.chain(rings) {
             match span {
                 None => problems.push(format!("{name} has no address in {memory}")),
                 Some((start, end)) if end > size => {
-                    problems.push(format!("{name} at {start:#x}..{end:#x} leaves {memory}, which has {size:#x} bytes"));
+                    problems.push(format!(
+                        "{name} at {start:#x}..{end:#x} leaves {memory}, which has {size:#x} bytes"
+                    ));
                 }
-                Some((start, _)) if start % ALIGN != 0 => problems.push(format!("{name} at {start:#x} is not aligned to {ALIGN} bytes")),
+                Some((start, _)) if start % ALIGN != 0 => problems.push(format!(
+                    "{name} at {start:#x} is not aligned to {ALIGN} bytes"
+                )),
                 Some(_) => {}
             }
         }
@@ -113,19 +151,38 @@ impl Check<'_> {
     fn rings(&mut self, used: &[bool]) {
         let program = self.program;
         for (i, ring) in program.rings.iter().enumerate() {
-            let Some(own) = self.ring_span(i) else { continue };
+            let Some(own) = self.ring_span(i) else {
+                continue;
+            };
             for (j, other) in program.rings.iter().enumerate().skip(i + 1) {
                 if self.ring_span(j).is_some_and(|s| meet(own, s)) {
-                    self.problems.push(format!("rings `{}` and `{}` overlap", ring.name, other.name));
+                    self.problems.push(format!(
+                        "rings `{}` and `{}` overlap",
+                        ring.name, other.name
+                    ));
                 }
-                let (a, b) = (ring.sems.map(|s| [s.0, s.1]), other.sems.map(|s| [s.0, s.1]));
-                if a.zip(b).is_some_and(|(a, b)| a.iter().any(|s| b.contains(s))) {
-                    self.problems.push(format!("rings `{}` and `{}` share a semaphore", ring.name, other.name));
+                let (a, b) = (
+                    ring.sems.map(|s| [s.0, s.1]),
+                    other.sems.map(|s| [s.0, s.1]),
+                );
+                if a.zip(b)
+                    .is_some_and(|(a, b)| a.iter().any(|s| b.contains(s)))
+                {
+                    self.problems.push(format!(
+                        "rings `{}` and `{}` share a semaphore",
+                        ring.name, other.name
+                    ));
                 }
             }
             for (j, buffer) in program.buffers.iter().enumerate() {
-                if used[j] && buffer.space == Space::Sram && self.span(j).is_some_and(|s| meet(own, s)) {
-                    self.problems.push(format!("ring `{}` and buffer `{}` overlap", ring.name, buffer.name));
+                if used[j]
+                    && buffer.space == Space::Sram
+                    && self.span(j).is_some_and(|s| meet(own, s))
+                {
+                    self.problems.push(format!(
+                        "ring `{}` and buffer `{}` overlap",
+                        ring.name, buffer.name
+                    ));
                 }
             }
         }
@@ -146,8 +203,12 @@ impl Check<'_> {
             {
                 let other = &program.buffers[j];
                 let weights = |s: &Space| matches!(s, Space::Weights(_));
-                if buffer.space != other.space && !(weights(&buffer.space) && weights(&other.space)) {
-                    self.problems.push(format!("buffers `{}` and `{}` overlap in DRAM", other.name, buffer.name));
+                if buffer.space != other.space && !(weights(&buffer.space) && weights(&other.space))
+                {
+                    self.problems.push(format!(
+                        "buffers `{}` and `{}` overlap in DRAM",
+                        other.name, buffer.name
+                    ));
                 }
             }
             if furthest.is_none_or(|(until, _)| end > until) {
@@ -160,12 +221,18 @@ impl Check<'_> {
         let program = self.program;
         let sram = |i: usize| program.buffers[i].space == Space::Sram;
         let count = program.buffers.len();
-        let mut spans: Vec<(u64, u64, usize)> =
-            (0..count).filter(|i| sram(*i)).filter_map(|i| self.span(i).map(|(a, b)| (a, b, i))).collect();
+        let mut spans: Vec<(u64, u64, usize)> = (0..count)
+            .filter(|i| sram(*i))
+            .filter_map(|i| self.span(i).map(|(a, b)| (a, b, i)))
+            .collect();
         spans.sort_unstable();
         self.overlaps = vec![Vec::new(); count];
         for (n, &(start, end, i)) in spans.iter().enumerate() {
-            for &(_, _, j) in spans[n + 1..].iter().take_while(|(next, _, _)| *next < end).filter(|(a, b, _)| meet((start, end), (*a, *b))) {
+            for &(_, _, j) in spans[n + 1..]
+                .iter()
+                .take_while(|(next, _, _)| *next < end)
+                .filter(|(a, b, _)| meet((start, end), (*a, *b)))
+            {
                 self.overlaps[i].push(j);
                 self.overlaps[j].push(i);
             }
@@ -177,19 +244,23 @@ impl Check<'_> {
             let mut regions = op.accesses().regions;
             regions.sort_by_key(|r| r.reach != Reach::AllCores);
             for region in regions {
-                let Place::Buffer(id) = region.view.place else { continue };
+                let Place::Buffer(id) = region.view.place else {
+                    continue;
+                };
                 let i = id.index();
                 if region.mode == Mode::Read {
                     if let Some((j, by)) = overwritten[i].take() {
                         let (name, other) = (&program.buffers[i].name, &program.buffers[j].name);
-                        problems.push(format!("buffers `{name}` and `{other}` overlap, and `{}` reads the first after {by} wrote the second", op.text(program)));
+                        let (reader, by) = (op.text(program), OpRef::of(program, by, 0));
+                        problems.push(format!(
+                            "buffers `{name}` and `{other}` overlap, and `{reader}` reads the first after {by} wrote the second"
+                        ));
                     }
                     continue;
                 }
                 overwritten[i] = None;
                 for &j in &self.overlaps[i] {
-                    let node = program.origins.get(op.origin.index()).map(|o| o.node.clone()).unwrap_or_default();
-                    overwritten[j].get_or_insert_with(|| (i, OpRef { text: op.text(program), node, core: 0 }));
+                    overwritten[j].get_or_insert((i, op));
                 }
             }
         });

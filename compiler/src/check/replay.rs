@@ -118,7 +118,11 @@ pub fn replay(code: &Code<'_>, sample: &Sample<'_>, limit: usize) -> (Replayed, 
         watched: sample.watched.iter().position(|w| *w == core),
     };
     // Every thread starts at clock 1 and knows nothing of the others.
-    let own = |thread: usize| (0..threads).map(|t| u32::from(t == thread)).collect::<Rc<[u32]>>();
+    let own = |thread: usize| {
+        (0..threads)
+            .map(|t| u32::from(t == thread))
+            .collect::<Rc<[u32]>>()
+    };
     let mut replay = Replay {
         code,
         sample,
@@ -159,9 +163,16 @@ impl Replay<'_> {
     /// Runs one step of a core; false if it has to wait or has halted.
     fn step(&mut self, core: usize) -> bool {
         let code = self.code;
-        let Some(step) = code.steps.get(self.cores[core].pc) else { return false };
+        let Some(step) = code.steps.get(self.cores[core].pc) else {
+            return false;
+        };
         match step {
-            Step::Enter { var, trip, max_trip, end } => self.enter(core, *var, trip, *max_trip, *end),
+            Step::Enter {
+                var,
+                trip,
+                max_trip,
+                end,
+            } => self.enter(core, *var, trip, *max_trip, *end),
             Step::Again { start } => self.again(core, *start),
             Step::Let { var, value } => {
                 let value = self.value(core, value);
@@ -173,9 +184,17 @@ impl Replay<'_> {
                     return false;
                 }
             }
-            Step::Post { queue, sem, n, all_cores } => self.post(core, *queue, *sem, *n, *all_cores),
+            Step::Post {
+                queue,
+                sem,
+                n,
+                all_cores,
+            } => self.post(core, *queue, *sem, *n, *all_cores),
             Step::Advance(ring) => {
-                if let (Some(r), Some(at)) = (code.program.rings.get(*ring), self.cores[core].rings.get_mut(*ring)) {
+                if let (Some(r), Some(at)) = (
+                    code.program.rings.get(*ring),
+                    self.cores[core].rings.get_mut(*ring),
+                ) {
                     *at += r.page;
                     if *at >= r.page * u64::from(r.slots) {
                         *at = 0;
@@ -189,7 +208,11 @@ impl Replay<'_> {
     }
 
     fn view(&self, core: usize) -> View<'_> {
-        View { core: core as u32, launch: self.sample.launch, vars: &self.cores[core].vars }
+        View {
+            core: core as u32,
+            launch: self.sample.launch,
+            vars: &self.cores[core].vars,
+        }
     }
 
     fn value(&self, core: usize, expr: &Expr) -> i64 {
@@ -204,8 +227,12 @@ impl Replay<'_> {
         let trip = self.value(core, trip);
         let wanted = trip.max(0) as u64;
         if wanted > max_trip {
-            let problem = format!("a loop of core {core} runs {trip} times, its bound is {max_trip}");
-            self.errors.push(CheckError::Bound { problem, launch: self.sample.text.clone() });
+            let problem =
+                format!("a loop of core {core} runs {trip} times, its bound is {max_trip}");
+            self.errors.push(CheckError::Bound {
+                problem,
+                launch: self.sample.text.clone(),
+            });
         }
         let turns = wanted.min(self.sample.turns);
         let c = &mut self.cores[core];
@@ -216,18 +243,32 @@ impl Replay<'_> {
         let cut = turns < wanted;
         self.done.cut |= cut;
         set(&mut c.vars, var, 0);
-        c.turns.push(Turn { start: c.pc, turn: 0, turns, trip, reach: cut.then(BTreeMap::new) });
+        c.turns.push(Turn {
+            start: c.pc,
+            turn: 0,
+            turns,
+            trip,
+            reach: cut.then(BTreeMap::new),
+        });
     }
 
     fn again(&mut self, core: usize, start: usize) {
-        let Some(Step::Enter { var, .. }) = self.code.steps.get(start) else { return };
+        let Some(Step::Enter { var, .. }) = self.code.steps.get(start) else {
+            return;
+        };
         let c = &mut self.cores[core];
-        let Some(turn) = c.turns.last_mut().filter(|t| t.start == start) else { return };
+        let Some(turn) = c.turns.last_mut().filter(|t| t.start == start) else {
+            return;
+        };
         turn.turn += 1;
         if turn.turn < turn.turns {
             // A loop that is cut short ends with its real last turn.
             let last = turn.turn + 1 == turn.turns && turn.reach.is_some();
-            let value = if last { turn.trip - 1 } else { turn.turn as i64 };
+            let value = if last {
+                turn.trip - 1
+            } else {
+                turn.turn as i64
+            };
             set(&mut c.vars, *var, value);
             c.pc = start;
             return;
@@ -250,14 +291,27 @@ impl Replay<'_> {
             Home::Dram => true,
             Home::Constant => watched.is_some(),
         };
-        if !action.touches.iter().any(matters) || action.guards.iter().any(|g| self.extent(core, g) == 0) {
+        if !action.touches.iter().any(matters)
+            || action.guards.iter().any(|g| self.extent(core, g) == 0)
+        {
             return;
         }
         let thread = core as u32 * ENGINES + action.op.queue as u32;
         let clocks = Rc::clone(&self.clocks[thread as usize]);
-        let now = Moment { thread, clock: clocks[thread as usize], op: index as u32 };
-        for (number, touch) in action.touches.iter().enumerate().filter(|(_, t)| matters(t)) {
-            let Some((base, runs)) = self.runs(core, index, touch) else { return };
+        let now = Moment {
+            thread,
+            clock: clocks[thread as usize],
+            op: index as u32,
+        };
+        for (number, touch) in action
+            .touches
+            .iter()
+            .enumerate()
+            .filter(|(_, t)| matters(t))
+        {
+            let Some((base, runs)) = self.runs(core, index, touch) else {
+                return;
+            };
             if touch.write && touch.home == Home::Sram && watched.is_some() {
                 self.note_reach(core, (index, number), base, &runs);
             }
@@ -270,7 +324,10 @@ impl Replay<'_> {
     /// First byte and shape of what a touch covers, contiguous runs joined; an error and nothing if it leaves its place.
     fn runs(&mut self, core: usize, index: usize, touch: &Touch) -> Option<(u64, Runs)> {
         let offset = self.value(core, &touch.offset);
-        let mut runs = Runs { bytes: self.extent(core, &touch.bytes), dims: [(0, 1); 3] };
+        let mut runs = Runs {
+            bytes: self.extent(core, &touch.bytes),
+            dims: [(0, 1); 3],
+        };
         let mut span = runs.bytes;
         for (i, (stride, n)) in touch.dims.iter().enumerate() {
             let n = self.extent(core, n);
@@ -282,9 +339,22 @@ impl Replay<'_> {
         let start = i128::from(touch.base) + i128::from(page) + i128::from(offset);
         if offset < 0 || offset as u64 + span > touch.size {
             let from = start.max(0) as u64;
-            let bytes = self.bytes(touch, self.memory(core as u32, touch.home), from, from + span);
-            let (op, launch) = (self.op_ref(core as u32, index as u32), self.sample.text.clone());
-            self.errors.push(CheckError::Outside { op, bytes, size: touch.size, launch });
+            let bytes = self.bytes(
+                touch,
+                self.memory(core as u32, touch.home),
+                from,
+                from + span,
+            );
+            let (op, launch) = (
+                self.op_ref(core as u32, index as u32),
+                self.sample.text.clone(),
+            );
+            self.errors.push(CheckError::Outside {
+                op,
+                bytes,
+                size: touch.size,
+                launch,
+            });
             return None;
         }
         Some((start as u64, runs))
@@ -300,7 +370,15 @@ impl Replay<'_> {
         }
     }
 
-    fn touch(&mut self, core: usize, touch: &Touch, base: u64, runs: &Runs, now: Moment, clocks: &[u32]) {
+    fn touch(
+        &mut self,
+        core: usize,
+        touch: &Touch,
+        base: u64,
+        runs: &Runs,
+        now: Moment,
+        clocks: &[u32],
+    ) {
         let mut found: Option<(String, Finding)> = None;
         let mut visit = |shadow: &mut Shadow, memory: &dyn Fn() -> String| {
             runs.each(base, |from, to| {
@@ -338,20 +416,48 @@ impl Replay<'_> {
         let bytes = self.bytes(touch, memory, finding.start, finding.end);
         let me = self.op_ref(now.thread / ENGINES, now.op);
         let error = match finding.conflict {
-            Conflict::Race(m) => CheckError::Race { first: self.op_ref(m.thread / ENGINES, m.op), second: me, bytes, launch },
-            Conflict::Uninitialised => CheckError::Uninitialised { op: me, bytes, launch },
+            Conflict::Race(m) => CheckError::Race {
+                first: self.op_ref(m.thread / ENGINES, m.op),
+                second: me,
+                bytes,
+                launch,
+            },
+            Conflict::Uninitialised => CheckError::Uninitialised {
+                op: me,
+                bytes,
+                launch,
+            },
             Conflict::Clobbered(m, other) => {
                 let by = self.op_ref(m.thread / ENGINES, m.op);
-                CheckError::Clobbered { op: me, bytes, by, other: self.code.place_name(other).to_string(), launch }
+                CheckError::Clobbered {
+                    op: me,
+                    bytes,
+                    by,
+                    other: self.code.place_name(other).to_string(),
+                    launch,
+                }
             }
         };
         // One report per pair of ops is enough.
         let known = self.errors.iter().any(|e| match (e, &error) {
-            (CheckError::Race { first: a, second: b, .. }, CheckError::Race { first: c, second: d, .. }) => {
-                (&a.text, &b.text) == (&c.text, &d.text)
+            (
+                CheckError::Race {
+                    first: a,
+                    second: b,
+                    ..
+                },
+                CheckError::Race {
+                    first: c,
+                    second: d,
+                    ..
+                },
+            ) => (&a.text, &b.text) == (&c.text, &d.text),
+            (CheckError::Uninitialised { op: a, .. }, CheckError::Uninitialised { op: b, .. }) => {
+                a.text == b.text
             }
-            (CheckError::Uninitialised { op: a, .. }, CheckError::Uninitialised { op: b, .. }) => a.text == b.text,
-            (CheckError::Clobbered { op: a, .. }, CheckError::Clobbered { op: b, .. }) => a.text == b.text,
+            (CheckError::Clobbered { op: a, .. }, CheckError::Clobbered { op: b, .. }) => {
+                a.text == b.text
+            }
             _ => false,
         });
         if !known {
@@ -360,21 +466,30 @@ impl Replay<'_> {
     }
 
     fn memory(&self, core: u32, home: Home) -> String {
-        if home == Home::Sram { format!("SRAM of core {core}") } else { "DRAM".to_string() }
+        if home == Home::Sram {
+            format!("SRAM of core {core}")
+        } else {
+            "DRAM".to_string()
+        }
     }
 
     fn bytes(&self, touch: &Touch, memory: String, start: u64, end: u64) -> Bytes {
-        Bytes { memory, start, end, place: self.code.place_name(touch.place).to_string() }
+        Bytes {
+            memory,
+            start,
+            end,
+            place: self.code.place_name(touch.place).to_string(),
+        }
     }
 
     fn op_ref(&self, core: u32, op: u32) -> OpRef {
-        let program = self.code.program;
         match self.code.actions.get(op as usize) {
-            Some(action) => {
-                let node = program.origins.get(action.op.origin.index()).map(|o| o.node.clone());
-                OpRef { text: action.op.text(program), node: node.unwrap_or_default(), core }
-            }
-            None => OpRef { text: "a loop that was cut short".to_string(), node: String::new(), core },
+            Some(action) => OpRef::of(self.code.program, action.op, core),
+            None => OpRef {
+                text: "a loop that was cut short".to_string(),
+                node: String::new(),
+                core,
+            },
         }
     }
 
@@ -388,10 +503,15 @@ impl Replay<'_> {
         let mut known: Vec<u32> = own.to_vec();
         let (mut left, mut group) = (n, 0);
         while left > 0 {
-            let Some(token) = semaphore.tokens.front_mut() else { break };
+            let Some(token) = semaphore.tokens.front_mut() else {
+                break;
+            };
             let take = token.n.min(left);
             (token.n, left, group) = (token.n - take, left - take, token.group);
-            known.iter_mut().zip(token.clocks.iter()).for_each(|(k, t)| *k = (*k).max(*t));
+            known
+                .iter_mut()
+                .zip(token.clocks.iter())
+                .for_each(|(k, t)| *k = (*k).max(*t));
             if token.n == 0 {
                 semaphore.tokens.pop_front();
             }
@@ -402,7 +522,11 @@ impl Replay<'_> {
         let posts = semaphore.posts[usize::from(!latest)].len();
         let rest = semaphore.tokens.front().is_some_and(|t| t.group == group);
         if rest && posts > 1 {
-            self.mixed(core as u32, sem, format!("a wait takes {n} tokens, part of what {posts} posts in no order bring"));
+            self.mixed(
+                core as u32,
+                sem,
+                format!("a wait takes {n} tokens, part of what {posts} posts in no order bring"),
+            );
         }
         true
     }
@@ -410,8 +534,13 @@ impl Replay<'_> {
     fn post(&mut self, core: usize, queue: Queue, sem: u8, n: u32, all_cores: bool) {
         let thread = core as u32 * ENGINES + queue as u32;
         let clocks = Rc::clone(&self.clocks[thread as usize]);
-        let knows = |posts: &[(u32, u32)]| posts.iter().all(|&(t, clock)| clocks[t as usize] >= clock);
-        let targets = if all_cores { 0..self.cores.len() } else { core..core + 1 };
+        let knows =
+            |posts: &[(u32, u32)]| posts.iter().all(|&(t, clock)| clocks[t as usize] >= clock);
+        let targets = if all_cores {
+            0..self.cores.len()
+        } else {
+            core..core + 1
+        };
         for target in targets {
             let semaphore = self.cores[target].sems.entry(sem).or_default();
             let after = knows(&semaphore.posts[0]);
@@ -423,14 +552,24 @@ impl Replay<'_> {
                 semaphore.posts[1] = group;
             }
             semaphore.posts[0].push((thread, clocks[thread as usize]));
-            semaphore.tokens.push_back(Token { n, group: semaphore.group, clocks: Rc::clone(&clocks) });
+            semaphore.tokens.push_back(Token {
+                n,
+                group: semaphore.group,
+                clocks: Rc::clone(&clocks),
+            });
             semaphore.value += u64::from(n);
             if semaphore.value > SEM_MAX {
                 let problem = format!("semaphore {sem} of core {target} exceeds {SEM_MAX}");
-                self.errors.push(CheckError::Bound { problem, launch: self.sample.text.clone() });
+                self.errors.push(CheckError::Bound {
+                    problem,
+                    launch: self.sample.text.clone(),
+                });
             }
             if !ordered {
-                let problem = format!("{} of core {core} posts, knowing nothing of earlier posts that may be taken already", queue.name());
+                let problem = format!(
+                    "{} of core {core} posts, knowing nothing of earlier posts that may be taken already",
+                    queue.name()
+                );
                 self.mixed(target as u32, sem, problem);
             }
         }
@@ -440,30 +579,50 @@ impl Replay<'_> {
     }
 
     fn mixed(&mut self, core: u32, sem: u8, problem: String) {
-        self.errors.push(CheckError::Mixed { core, sem, problem, launch: self.sample.text.clone() });
+        self.errors.push(CheckError::Mixed {
+            core,
+            sem,
+            problem,
+            launch: self.sample.text.clone(),
+        });
     }
 
     fn deadlock(&mut self) {
         let mut waits = Vec::new();
         for (number, core) in self.cores.iter().enumerate() {
-            let Some(Step::Wait { queue, sem, n }) = self.code.steps.get(core.pc) else { continue };
+            let Some(Step::Wait { queue, sem, n }) = self.code.steps.get(core.pc) else {
+                continue;
+            };
             let has = core.sems.get(sem).map_or(0, |s| s.value);
             let next = self.code.steps[core.pc..].iter().find_map(|s| match s {
                 Step::Op(a) if self.code.actions[*a].op.queue == *queue => Some(*a as u32),
                 _ => None,
             });
-            let before = next.map(|op| format!(", before {}", self.op_ref(number as u32, op))).unwrap_or_default();
-            waits.push(format!("core {number}: {} waits for {n} of semaphore {sem}, which has {has}{before}", queue.name()));
+            let before = next
+                .map(|op| format!(", before {}", self.op_ref(number as u32, op)))
+                .unwrap_or_default();
+            waits.push(format!(
+                "core {number}: {} waits for {n} of semaphore {sem}, which has {has}{before}",
+                queue.name()
+            ));
         }
         waits.truncate(self.limit);
-        self.errors.push(CheckError::Deadlock { waits, launch: self.sample.text.clone() });
+        self.errors.push(CheckError::Deadlock {
+            waits,
+            launch: self.sample.text.clone(),
+        });
     }
 
     fn leftover(&mut self) {
         for (number, core) in self.cores.iter().enumerate() {
             for (&sem, semaphore) in core.sems.iter().filter(|(_, s)| s.value > 0) {
                 let launch = self.sample.text.clone();
-                self.errors.push(CheckError::Leftover { core: number as u32, sem, tokens: semaphore.value, launch });
+                self.errors.push(CheckError::Leftover {
+                    core: number as u32,
+                    sem,
+                    tokens: semaphore.value,
+                    launch,
+                });
             }
         }
         self.errors.truncate(self.limit);
@@ -498,7 +657,12 @@ impl Runs {
     }
 
     fn span(&self) -> u64 {
-        self.bytes + self.dims.iter().map(|(s, n)| s * n.saturating_sub(1)).sum::<u64>()
+        self.bytes
+            + self
+                .dims
+                .iter()
+                .map(|(s, n)| s * n.saturating_sub(1))
+                .sum::<u64>()
     }
 
     fn each(&self, base: u64, mut f: impl FnMut(u64, u64)) {

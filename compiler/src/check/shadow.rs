@@ -15,11 +15,17 @@ pub struct Moment {
 
 impl Moment {
     /// Before everything: what loops that are cut short are credited with.
-    pub const BEFORE: Moment = Moment { thread: 0, clock: 0, op: u32::MAX };
+    pub const BEFORE: Moment = Moment {
+        thread: 0,
+        clock: 0,
+        op: u32::MAX,
+    };
 
     /// Whether this is known to have happened, to one who knows `clocks`.
     fn before(self, clocks: &[u32]) -> bool {
-        clocks.get(self.thread as usize).is_some_and(|c| self.clock <= *c)
+        clocks
+            .get(self.thread as usize)
+            .is_some_and(|c| self.clock <= *c)
     }
 }
 
@@ -72,19 +78,39 @@ impl Shadow {
     }
 
     /// Records a write of the bytes `start..end` as part of `place`.
-    pub fn write(&mut self, start: u64, end: u64, place: u32, now: Moment, clocks: &[u32]) -> Option<Finding> {
+    pub fn write(
+        &mut self,
+        start: u64,
+        end: u64,
+        place: u32,
+        now: Moment,
+        clocks: &[u32],
+    ) -> Option<Finding> {
         self.cut(start);
         self.cut(end);
         let mut finding = None;
         let mut covered = 0;
         for (at, piece) in self.pieces.range(start..end) {
             covered += 1;
-            let earlier = piece.writer.iter().map(|(m, _)| m).chain(&piece.reads).find(|m| !m.before(clocks));
+            let earlier = piece
+                .writer
+                .iter()
+                .map(|(m, _)| m)
+                .chain(&piece.reads)
+                .find(|m| !m.before(clocks));
             if let (Some(m), None) = (earlier, &finding) {
-                finding = Some(Finding { conflict: Conflict::Race(*m), start: *at, end: piece.end });
+                finding = Some(Finding {
+                    conflict: Conflict::Race(*m),
+                    start: *at,
+                    end: piece.end,
+                });
             }
         }
-        let fresh = Piece { end, writer: Some((now, place)), reads: Vec::new() };
+        let fresh = Piece {
+            end,
+            writer: Some((now, place)),
+            reads: Vec::new(),
+        };
         match self.pieces.get_mut(&start) {
             Some(piece) if covered == 1 && piece.end == end => *piece = fresh,
             _ => {
@@ -98,7 +124,15 @@ impl Shadow {
     }
 
     /// Records a read of the bytes `start..end` as part of `place`. `strict`: they must have been written as part of it.
-    pub fn read(&mut self, start: u64, end: u64, place: u32, strict: bool, now: Moment, clocks: &[u32]) -> Option<Finding> {
+    pub fn read(
+        &mut self,
+        start: u64,
+        end: u64,
+        place: u32,
+        strict: bool,
+        now: Moment,
+        clocks: &[u32],
+    ) -> Option<Finding> {
         self.cut(start);
         self.cut(end);
         let mut finding = None;
@@ -116,7 +150,11 @@ impl Shadow {
                 _ => None,
             };
             if let (Some(conflict), None) = (conflict, &finding) {
-                finding = Some(Finding { conflict, start: from, end: piece.end });
+                finding = Some(Finding {
+                    conflict,
+                    start: from,
+                    end: piece.end,
+                });
             }
             match piece.reads.iter_mut().find(|m| m.thread == now.thread) {
                 Some(m) => *m = now,
@@ -127,9 +165,20 @@ impl Shadow {
             gaps.push((at, end));
         }
         for &(from, to) in &gaps {
-            self.pieces.insert(from, Piece { end: to, writer: None, reads: vec![now] });
+            self.pieces.insert(
+                from,
+                Piece {
+                    end: to,
+                    writer: None,
+                    reads: vec![now],
+                },
+            );
             if strict && finding.is_none() {
-                finding = Some(Finding { conflict: Conflict::Uninitialised, start: from, end: to });
+                finding = Some(Finding {
+                    conflict: Conflict::Uninitialised,
+                    start: from,
+                    end: to,
+                });
             }
         }
         finding
@@ -154,7 +203,14 @@ impl Shadow {
             gaps.push((at, end));
         }
         for (from, to) in gaps {
-            self.pieces.insert(from, Piece { end: to, writer: Some((Moment::BEFORE, place)), reads: Vec::new() });
+            self.pieces.insert(
+                from,
+                Piece {
+                    end: to,
+                    writer: Some((Moment::BEFORE, place)),
+                    reads: Vec::new(),
+                },
+            );
         }
     }
 }
@@ -164,7 +220,11 @@ mod tests {
     use super::*;
 
     fn moment(thread: u32, clock: u32) -> Moment {
-        Moment { thread, clock, op: 7 }
+        Moment {
+            thread,
+            clock,
+            op: 7,
+        }
     }
 
     #[test]
@@ -172,7 +232,10 @@ mod tests {
         let mut s = Shadow::default();
         assert_eq!(s.write(0, 64, 1, moment(0, 1), &[1, 0]), None);
         let found = s.read(16, 32, 1, true, moment(1, 1), &[0, 1]).unwrap();
-        assert_eq!((found.conflict, found.start, found.end), (Conflict::Race(moment(0, 1)), 16, 32));
+        assert_eq!(
+            (found.conflict, found.start, found.end),
+            (Conflict::Race(moment(0, 1)), 16, 32)
+        );
         assert_eq!(s.read(16, 32, 1, true, moment(1, 1), &[1, 1]), None);
         let found = s.write(0, 64, 1, moment(0, 2), &[2, 0]).unwrap();
         assert_eq!(found.conflict, Conflict::Race(moment(1, 1)));
@@ -183,10 +246,16 @@ mod tests {
         let mut s = Shadow::default();
         s.write(0, 16, 1, moment(0, 1), &[1]);
         let found = s.read(0, 32, 1, true, moment(0, 1), &[1]).unwrap();
-        assert_eq!((found.conflict, found.start, found.end), (Conflict::Uninitialised, 16, 32));
+        assert_eq!(
+            (found.conflict, found.start, found.end),
+            (Conflict::Uninitialised, 16, 32)
+        );
         s.write(8, 16, 2, moment(0, 1), &[1]);
         let found = s.read(0, 16, 1, true, moment(0, 1), &[1]).unwrap();
-        assert_eq!((found.conflict, found.start), (Conflict::Clobbered(moment(0, 1), 2), 8));
+        assert_eq!(
+            (found.conflict, found.start),
+            (Conflict::Clobbered(moment(0, 1), 2), 8)
+        );
         s.assume(0, 64, 1);
         assert_eq!(s.read(0, 64, 1, true, moment(0, 1), &[1]), None);
     }

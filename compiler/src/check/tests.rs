@@ -14,9 +14,16 @@ const DRAM: u64 = 1 << 20;
 fn sample_program(cores: u32) -> Program {
     let mut b = Build::new(cores);
     let lanes = 16 * cores;
-    let (w, past) = (b.weights("w", 4 * 1024), b.state("kv", u64::from(cores) * 64));
+    let (w, past) = (
+        b.weights("w", 4 * 1024),
+        b.state("kv", u64::from(cores) * 64),
+    );
     let output = b.output("y", u64::from(cores) * 64);
-    let (x, part, all) = (b.sram("x_tile", 64), b.sram("part", 192), b.sram("all", u64::from(lanes) * 4));
+    let (x, part, all) = (
+        b.sram("x_tile", 64),
+        b.sram("part", 192),
+        b.sram("all", u64::from(lanes) * 4),
+    );
     let (sum, row) = (b.sram("sum", 64), b.sram("row", 64));
     let (pages, rows) = (b.ring("pages", Mxu, 1024), b.ring("rows", Vpu, 64));
     let mine = |buffer| at(buffer, Expr::Core * 64);
@@ -24,14 +31,27 @@ fn sample_program(cores: u32) -> Program {
     b.loop_to("i", Expr::Launch(0).ceil_div(2), 4, |b, _| {
         b.loop_to("j", Expr::from(3), 3, |b, j| {
             let fill = load(page(pages, 0), at(w, Expr::from(j) * 1024), 1024);
-            b.stream(pages, vec![fill], vec![matmul(at(part, Expr::from(j) * 64), at(x, 0), page(pages, 0), 16)]);
+            b.stream(
+                pages,
+                vec![fill],
+                vec![matmul(
+                    at(part, Expr::from(j) * 64),
+                    at(x, 0),
+                    page(pages, 0),
+                    16,
+                )],
+            );
         });
         b.op(copy(sum, part, 16));
         b.op(all_gather(all, sum, 64));
         b.op(add(row, all, part, 16));
         b.op(store(mine(past), at(row, 0), 64));
         b.looped("k", 3, |b| {
-            b.stream(rows, vec![load(page(rows, 0), at(w, 0), 64)], vec![copy_view(at(row, 0), page(rows, 0), 16)]);
+            b.stream(
+                rows,
+                vec![load(page(rows, 0), at(w, 0), 64)],
+                vec![copy_view(at(row, 0), page(rows, 0), 16)],
+            );
         });
         b.op(load(at(x, 0), mine(past), 64));
         b.op(add(sum, row, x, 16));
@@ -116,7 +136,13 @@ fn the_unsynchronised_program_races() {
         without_semaphore(&mut bare.body, SemId(sem));
     }
     let errors = checked(&bare).unwrap_err();
-    assert!(errors.errors.iter().any(|e| matches!(e, CheckError::Race { .. })), "{errors}");
+    assert!(
+        errors
+            .errors
+            .iter()
+            .any(|e| matches!(e, CheckError::Race { .. })),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -149,7 +175,12 @@ fn objects_to_every_dropped_semaphore() {
         let mut mutant = program.clone();
         without_semaphore(&mut mutant.body, sem);
         match checked(&mutant) {
-            Err(e) => assert!(e.errors.iter().any(|e| matches!(e, CheckError::Race { .. } | CheckError::Mixed { .. })), "{e}"),
+            Err(e) => assert!(
+                e.errors
+                    .iter()
+                    .any(|e| matches!(e, CheckError::Race { .. } | CheckError::Mixed { .. })),
+                "{e}"
+            ),
             Ok(()) => redundant.push(sem.0),
         }
     }
@@ -165,7 +196,9 @@ fn objects_to_every_op_moved_before_its_wait() {
             _ => None,
         };
         match stmts[i] {
-            Stmt::Wait { queue: q, sem, .. } if queue(stmts.get(i + 1)) == Some(q) && !IMPLIED.contains(&sem.0) => {
+            Stmt::Wait { queue: q, sem, .. }
+                if queue(stmts.get(i + 1)) == Some(q) && !IMPLIED.contains(&sem.0) =>
+            {
                 stmts.swap(i, i + 1);
                 true
             }
@@ -181,17 +214,33 @@ fn objects_to_every_op_moved_before_its_wait() {
 #[test]
 fn objects_to_every_address_moved_onto_another() {
     let program = synchronised(2);
-    for (a, b) in [("part", "x_tile"), ("part", "sum"), ("part", "all"), ("all", "sum"), ("x_tile", "row")] {
+    for (a, b) in [
+        ("part", "x_tile"),
+        ("part", "sum"),
+        ("part", "all"),
+        ("all", "sum"),
+        ("x_tile", "row"),
+    ] {
         for (a, b) in [(a, b), (b, a)] {
             let mut mutant = program.clone();
             let index = |name| program.buffers.iter().position(|b| b.name == name).unwrap();
             mutant.buffers[index(a)].addr = program.buffers[index(b)].addr;
-            assert!(alloc_check(&mutant, SRAM, DRAM).is_err(), "alloc_check: {a} onto {b}");
-            assert!(schedule_check(&mutant).is_err(), "schedule_check: {a} onto {b}");
+            assert!(
+                alloc_check(&mutant, SRAM, DRAM).is_err(),
+                "alloc_check: {a} onto {b}"
+            );
+            assert!(
+                schedule_check(&mutant).is_err(),
+                "schedule_check: {a} onto {b}"
+            );
         }
     }
     for i in 0..program.buffers.len() {
-        for (addr, sram) in [(program.buffers[i].addr.map(|x| x + 8), SRAM), (Some(SRAM - 32), SRAM), (None, SRAM)] {
+        for (addr, sram) in [
+            (program.buffers[i].addr.map(|x| x + 8), SRAM),
+            (Some(SRAM - 32), SRAM),
+            (None, SRAM),
+        ] {
             let mut mutant = program.clone();
             mutant.buffers[i].addr = addr;
             assert!(alloc_check(&mutant, sram, sram).is_err(), "{addr:?}");
@@ -208,14 +257,25 @@ fn messages_name_both_ops_cores_and_bytes() {
     let mut mutant = program.clone();
     without_semaphore(&mut mutant.body, program.rings[0].sems.unwrap().1);
     let text = checked(&mutant).unwrap_err().to_string();
-    for part in ["entry `test` is not safe", "race on SRAM of core 0", "(`pages`)", "of core 0 (%1 test)", "tokens = 1, past = 0"] {
+    for part in [
+        "entry `test` is not safe",
+        "race on SRAM of core 0",
+        "(`pages`)",
+        "of core 0 (%1 test)",
+        "tokens = 1, past = 0",
+    ] {
         assert!(text.contains(part), "{part} in {text}");
     }
     let mut mutant = program.clone();
-    let Stmt::Post { n, .. } = &mut mutant.body[0] else { panic!("credits come first") };
+    let Stmt::Post { n, .. } = &mut mutant.body[0] else {
+        panic!("credits come first")
+    };
     *n = 1;
     let text = checked(&mutant).unwrap_err().to_string();
-    assert!(text.contains("deadlock") && text.contains("core 1: dma0 waits for 2 of semaphore"), "{text}");
+    assert!(
+        text.contains("deadlock") && text.contains("core 1: dma0 waits for 2 of semaphore"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -225,12 +285,18 @@ fn reads_of_unwritten_sram_and_out_of_bounds() {
     b.op(fill(x, 8));
     b.op(copy(y, x, 16));
     let text = schedule_check(&b.placed()).unwrap_err().to_string();
-    assert!(text.contains("reads SRAM of core 0 0x20..0x40 (`x`), which nobody has written"), "{text}");
+    assert!(
+        text.contains("reads SRAM of core 0 0x20..0x40 (`x`), which nobody has written"),
+        "{text}"
+    );
     let mut b = Build::new(1);
     let x = b.sram("x", 32);
     b.op(fill(x, 16));
     let text = schedule_check(&b.placed()).unwrap_err().to_string();
-    assert!(text.contains("touches SRAM of core 0 0x0..0x40 (`x`), outside of it (32 bytes)"), "{text}");
+    assert!(
+        text.contains("touches SRAM of core 0 0x0..0x40 (`x`), outside of it (32 bytes)"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -241,13 +307,32 @@ fn cut_loops_find_the_same() {
     b.op(fill(x, 16));
     b.loop_to("j", Expr::from(64), 64, |b, j| {
         let load = load(page(ring, 0), at(w, Expr::from(j) * 1024), 1024);
-        b.stream(ring, vec![load], vec![matmul(at(y, Expr::from(j) * 64), at(x, 0), page(ring, 0), 16)]);
+        b.stream(
+            ring,
+            vec![load],
+            vec![matmul(
+                at(y, Expr::from(j) * 64),
+                at(x, 0),
+                page(ring, 0),
+                16,
+            )],
+        );
     });
     b.op(copy(z, y, 64 * 16));
     let (program, _) = synchronise(&b.placed(), 64).unwrap();
     let proof = schedule_check_within(&program, 1).unwrap();
-    assert!(proof.samples.iter().all(|(_, done)| done.cut && done.steps < 200));
-    let mutants = mutants(&program, |stmts, i| matches!(stmts[i], Stmt::Wait { .. }) && { stmts.remove(i); true });
+    assert!(
+        proof
+            .samples
+            .iter()
+            .all(|(_, done)| done.cut && done.steps < 200)
+    );
+    let mutants = mutants(&program, |stmts, i| {
+        matches!(stmts[i], Stmt::Wait { .. }) && {
+            stmts.remove(i);
+            true
+        }
+    });
     for mutant in mutants {
         assert!(schedule_check_within(&mutant, 1).is_err());
     }

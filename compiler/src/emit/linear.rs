@@ -40,7 +40,10 @@ pub type Values = BTreeMap<VarId, Linear>;
 impl Linear {
     /// A constant.
     pub fn constant(constant: i64) -> Linear {
-        Linear { terms: BTreeMap::new(), constant }
+        Linear {
+            terms: BTreeMap::new(),
+            constant,
+        }
     }
 
     /// The value, if it is constant.
@@ -50,7 +53,10 @@ impl Linear {
 
     /// Itself without its constant.
     pub fn varying(&self) -> Linear {
-        Linear { terms: self.terms.clone(), constant: 0 }
+        Linear {
+            terms: self.terms.clone(),
+            constant: 0,
+        }
     }
 
     /// The canonical form of an expression; `None` if it has a variable without a value.
@@ -72,7 +78,9 @@ impl Linear {
 
     /// `self + factor * other`.
     pub fn plus(mut self, other: &Linear, factor: i64) -> Linear {
-        self.constant = self.constant.wrapping_add(other.constant.wrapping_mul(factor));
+        self.constant = self
+            .constant
+            .wrapping_add(other.constant.wrapping_mul(factor));
         for (atom, f) in &other.terms {
             let sum = self.terms.entry(atom.clone()).or_insert(0);
             *sum = sum.wrapping_add(f.wrapping_mul(factor));
@@ -101,7 +109,10 @@ impl Linear {
 
     /// `(x, r)` with `self = d*x + r`, where x has the terms whose factors d divides.
     fn split(self, d: i64) -> (Linear, Linear) {
-        let (mut whole, mut rest) = (Linear::default(), Linear::constant(self.constant.rem_euclid(d)));
+        let (mut whole, mut rest) = (
+            Linear::default(),
+            Linear::constant(self.constant.rem_euclid(d)),
+        );
         whole.constant = self.constant.div_euclid(d);
         for (atom, factor) in self.terms {
             if factor % d == 0 {
@@ -117,7 +128,11 @@ impl Linear {
         match self.clone().plus(&other, -1).as_const() {
             Some(difference) if difference <= 0 => self,
             Some(_) => other,
-            None => Atom::Min(Box::new(self.clone().min_of(&other, true)), Box::new(self.min_of(&other, false))).into(),
+            None => Atom::Min(
+                Box::new(self.clone().min_of(&other, true)),
+                Box::new(self.min_of(&other, false)),
+            )
+            .into(),
         }
     }
 
@@ -125,13 +140,21 @@ impl Linear {
         match self.clone().plus(&other, -1).as_const() {
             Some(difference) if difference >= 0 => self,
             Some(_) => other,
-            None => Atom::Max(Box::new(self.clone().min_of(&other, true)), Box::new(self.min_of(&other, false))).into(),
+            None => Atom::Max(
+                Box::new(self.clone().min_of(&other, true)),
+                Box::new(self.min_of(&other, false)),
+            )
+            .into(),
         }
     }
 
     /// The one that comes first, or last, in the order of representation: so that `min(a, b)` is `min(b, a)`.
     fn min_of(self, other: &Linear, first: bool) -> Linear {
-        if (self <= *other) == first { self } else { other.clone() }
+        if (self <= *other) == first {
+            self
+        } else {
+            other.clone()
+        }
     }
 
     /// Whether an atom in it, at any depth, satisfies `f`.
@@ -149,7 +172,10 @@ impl Linear {
 
 impl From<Atom> for Linear {
     fn from(atom: Atom) -> Linear {
-        Linear { terms: BTreeMap::from([(atom, 1)]), constant: 0 }
+        Linear {
+            terms: BTreeMap::from([(atom, 1)]),
+            constant: 0,
+        }
     }
 }
 
@@ -164,10 +190,22 @@ mod tests {
     #[test]
     fn equal_sums_are_equal() {
         let v = || Expr::from(VarId(0));
-        assert_eq!(linear((v() + Expr::from(3)) * 64), linear(Expr::from(192) + v() * 64));
-        assert_eq!(linear((v() * 64 + Expr::Core).rem(32)), linear(Expr::Core.rem(32)));
-        assert_eq!(linear((v() * 64 + Expr::Core + Expr::from(70)).div(32)), linear(v() * 2 + Expr::from(2) + (Expr::Core + Expr::from(6)).div(32)));
-        assert_eq!(linear((v() + Expr::from(1)).min(v() + Expr::from(2))), linear(v() + Expr::from(1)));
+        assert_eq!(
+            linear((v() + Expr::from(3)) * 64),
+            linear(Expr::from(192) + v() * 64)
+        );
+        assert_eq!(
+            linear((v() * 64 + Expr::Core).rem(32)),
+            linear(Expr::Core.rem(32))
+        );
+        assert_eq!(
+            linear((v() * 64 + Expr::Core + Expr::from(70)).div(32)),
+            linear(v() * 2 + Expr::from(2) + (Expr::Core + Expr::from(6)).div(32))
+        );
+        assert_eq!(
+            linear((v() + Expr::from(1)).min(v() + Expr::from(2))),
+            linear(v() + Expr::from(1))
+        );
         assert_eq!(linear(v().max(Expr::Core)), linear(Expr::Core.max(v())));
         assert_eq!(linear(v() - v()).as_const(), Some(0));
         assert_eq!(Linear::of(&Expr::from(VarId(9)), &Values::new()), None);

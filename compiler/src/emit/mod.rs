@@ -10,10 +10,13 @@ mod regs;
 #[cfg(test)]
 mod tests;
 
-use crate::tile::{Expr, Op, Program, RingId, Stmt, VarId};
+use crate::tile::{Expr, Op, OpPrinter, Program, RingId, Stmt, VarId};
 use linear::{Atom, Linear, Values};
 use llmc_isa::container::DebugOp;
-use llmc_isa::inst::{CtlAdd, CtlAddi, CtlCore, CtlDiv, CtlHalt, CtlLaunch, CtlLi, CtlLoop, CtlMadd, CtlMax, CtlMin, CtlMod, SemPost, SemWait};
+use llmc_isa::inst::{
+    CtlAdd, CtlAddi, CtlCore, CtlDiv, CtlHalt, CtlLaunch, CtlLi, CtlLoop, CtlMadd, CtlMax, CtlMin,
+    CtlMod, SemPost, SemWait,
+};
 use llmc_isa::{Inst, Queue, Reg, Scope, Sem, encode};
 use regs::Registers;
 use std::collections::BTreeMap;
@@ -56,7 +59,13 @@ pub struct EmitError {
 pub fn emit(program: &Program) -> Result<Code, EmitError> {
     let mut e = Emitter {
         program,
-        code: Code { insts: Vec::new(), ops: Vec::new(), inst_op: Vec::new(), registers: 0 },
+        printer: OpPrinter::new(program),
+        code: Code {
+            insts: Vec::new(),
+            ops: Vec::new(),
+            inst_op: Vec::new(),
+            registers: 0,
+        },
         regs: Registers::new(),
         values: Values::new(),
         rings: vec![None; program.rings.len()],
@@ -69,13 +78,21 @@ pub fn emit(program: &Program) -> Result<Code, EmitError> {
         at: String::new(),
     };
     match e.run() {
-        Ok(()) => Ok(Code { registers: e.regs.most(), ..e.code }),
-        Err(problem) => Err(EmitError { entry: program.name.clone(), at: e.at, problem }),
+        Ok(()) => Ok(Code {
+            registers: e.regs.most(),
+            ..e.code
+        }),
+        Err(problem) => Err(EmitError {
+            entry: program.name.clone(),
+            at: e.at,
+            problem,
+        }),
     }
 }
 
 struct Emitter<'a> {
     program: &'a Program,
+    printer: OpPrinter,
     code: Code,
     regs: Registers,
     /// Values of the variables in scope.
@@ -103,14 +120,19 @@ impl<'a> Emitter<'a> {
     fn run(&mut self) -> Done {
         for (i, ring) in self.program.rings.iter().enumerate() {
             if ring.slots > 1 && ring.sems.is_some() {
-                let reg = self.regs.pin().ok_or("no register is left for the position of a ring")?;
+                let reg = self
+                    .regs
+                    .pin()
+                    .ok_or("no register is left for the position of a ring")?;
                 self.rings[i] = Some(reg);
                 self.push(CtlLi { rd: reg, imm: 0 }.into())?;
             }
         }
         let program = self.program;
         self.block(&program.body)?;
-        Queue::ALL.iter().for_each(|queue| self.settle(*queue, self.latest[*queue as usize]));
+        Queue::ALL
+            .iter()
+            .for_each(|queue| self.settle(*queue, self.latest[*queue as usize]));
         self.source = 0;
         self.push(CtlHalt {}.into())
     }
@@ -142,7 +164,9 @@ impl<'a> Emitter<'a> {
     fn stmt(&mut self, stmt: &'a Stmt) -> Done {
         self.regs.next_op();
         match stmt {
-            Stmt::Loop { var, trip, body, .. } => self.looped(*var, trip, body),
+            Stmt::Loop {
+                var, trip, body, ..
+            } => self.looped(*var, trip, body),
             Stmt::Let { var, value } => {
                 let value = self.linear(value)?;
                 self.values.insert(*var, value);
@@ -155,15 +179,36 @@ impl<'a> Emitter<'a> {
                 if self.wanted.is_none() {
                     self.waiting.push((*queue, self.code.insts.len()));
                 }
-                self.push(SemWait { queue: *queue, sem: Sem(sem.0), n: short(*n)? }.into())
+                self.push(
+                    SemWait {
+                        queue: *queue,
+                        sem: Sem(sem.0),
+                        n: short(*n)?,
+                    }
+                    .into(),
+                )
             }
-            Stmt::Post { queue, sem, n, all_cores } => {
+            Stmt::Post {
+                queue,
+                sem,
+                n,
+                all_cores,
+            } => {
                 self.source = self.latest[*queue as usize];
                 if self.source == 0 && self.wanted.is_none() {
                     self.waiting.push((*queue, self.code.insts.len()));
                 }
                 let scope = if *all_cores { Scope::All } else { Scope::Local };
-                self.push(SemPost { queue: *queue, sem: Sem(sem.0), n: short(*n)?, scope, ..SemPost::default() }.into())
+                self.push(
+                    SemPost {
+                        queue: *queue,
+                        sem: Sem(sem.0),
+                        n: short(*n)?,
+                        scope,
+                        ..SemPost::default()
+                    }
+                    .into(),
+                )
             }
             Stmt::Advance(ring) => self.advance(*ring),
         }
@@ -172,7 +217,7 @@ impl<'a> Emitter<'a> {
     fn op(&mut self, op: &'a Op) -> Done {
         if self.wanted.is_none() {
             let origin = self.program.origins.get(op.origin.index());
-            self.at = op.text(self.program);
+            self.at = self.printer.text(op);
             self.code.ops.push(DebugOp {
                 tile_op: self.at.clone(),
                 graph_node: origin.map(|o| o.node.clone()).unwrap_or_default(),
@@ -190,8 +235,22 @@ impl<'a> Emitter<'a> {
         self.source = 0;
         let r = self.program.rings.get(ring.index()).ok_or("no such ring")?;
         if let Some(reg) = self.rings[ring.index()] {
-            self.push(CtlAddi { rd: reg, ra: reg, imm: to_i64(r.page)? }.into())?;
-            self.push(CtlMod { rd: reg, ra: reg, imm: to_i64(r.page * u64::from(r.slots))? }.into())?;
+            self.push(
+                CtlAddi {
+                    rd: reg,
+                    ra: reg,
+                    imm: to_i64(r.page)?,
+                }
+                .into(),
+            )?;
+            self.push(
+                CtlMod {
+                    rd: reg,
+                    ra: reg,
+                    imm: to_i64(r.page * u64::from(r.slots))?,
+                }
+                .into(),
+            )?;
         }
         self.regs.forget(&|atom| *atom == Atom::Page(ring));
         Ok(())
@@ -243,8 +302,18 @@ impl<'a> Emitter<'a> {
         self.regs.forget(&|atom| matches!(atom, Atom::Page(_)));
         let count = self.reg(trip)?;
         self.regs.open();
-        let counted = wanted.iter().any(|v| v.any(&|atom| *atom == Atom::Var(var)));
-        let counter = if counted { Some(self.regs.pin().ok_or("no register is left for a loop variable")?) } else { None };
+        let counted = wanted
+            .iter()
+            .any(|v| v.any(&|atom| *atom == Atom::Var(var)));
+        let counter = if counted {
+            Some(
+                self.regs
+                    .pin()
+                    .ok_or("no register is left for a loop variable")?,
+            )
+        } else {
+            None
+        };
         if let Some(reg) = counter {
             self.push(CtlLi { rd: reg, imm: 0 }.into())?;
             self.counters.insert(var, reg);
@@ -254,12 +323,20 @@ impl<'a> Emitter<'a> {
         self.block(body)?;
         self.source = 0;
         if let Some(reg) = counter {
-            self.push(CtlAddi { rd: reg, ra: reg, imm: 1 }.into())?;
+            self.push(
+                CtlAddi {
+                    rd: reg,
+                    ra: reg,
+                    imm: 1,
+                }
+                .into(),
+            )?;
         }
         self.regs.close();
         self.counters.remove(&var);
         self.regs.forget(&|atom| matches!(atom, Atom::Page(_)));
-        let len = u32::try_from(self.code.insts.len() - start - 1).map_err(|_| "a loop body is too long")?;
+        let len = u32::try_from(self.code.insts.len() - start - 1)
+            .map_err(|_| "a loop body is too long")?;
         if len == 0 {
             self.code.insts.truncate(start);
             self.code.inst_op.truncate(start);
@@ -282,7 +359,12 @@ impl<'a> Emitter<'a> {
     }
 
     fn linear(&self, expr: &Expr) -> Done<Linear> {
-        let problem = || format!("`{}` uses a variable that is not set there", expr.text(self.program));
+        let problem = || {
+            format!(
+                "`{}` uses a variable that is not set there",
+                expr.text(self.program)
+            )
+        };
         Linear::of(expr, &self.values).ok_or_else(problem)
     }
 
@@ -320,19 +402,47 @@ impl<'a> Emitter<'a> {
             sum = Some(match (sum, factor) {
                 (None, 1) => ra,
                 (Some(acc), 1) => {
-                    self.push(CtlAdd { rd, ra: acc, rb: ra }.into())?;
+                    self.push(
+                        CtlAdd {
+                            rd,
+                            ra: acc,
+                            rb: ra,
+                        }
+                        .into(),
+                    )?;
                     rd
                 }
                 (acc, imm) => {
-                    self.push(CtlMadd { rd, ra, imm, rb: acc.unwrap_or(Reg::ZERO) }.into())?;
+                    self.push(
+                        CtlMadd {
+                            rd,
+                            ra,
+                            imm,
+                            rb: acc.unwrap_or(Reg::ZERO),
+                        }
+                        .into(),
+                    )?;
                     rd
                 }
             });
         }
         match sum {
-            None => self.push(CtlLi { rd, imm: value.constant }.into())?,
+            None => self.push(
+                CtlLi {
+                    rd,
+                    imm: value.constant,
+                }
+                .into(),
+            )?,
             Some(acc) if value.constant != 0 || acc != rd => {
-                self.push(CtlAddi { rd, ra: acc, imm: value.constant }.into())?;
+                self.push(
+                    CtlAddi {
+                        rd,
+                        ra: acc,
+                        imm: value.constant,
+                    }
+                    .into(),
+                )?;
             }
             Some(_) => {}
         }
@@ -352,7 +462,11 @@ impl<'a> Emitter<'a> {
             return Ok(reg);
         }
         let value = Linear::from(atom.clone());
-        let hold = |e: &mut Self| e.regs.hold(value.clone()).ok_or("the controller's registers do not suffice".to_string());
+        let hold = |e: &mut Self| {
+            e.regs
+                .hold(value.clone())
+                .ok_or("the controller's registers do not suffice".to_string())
+        };
         match atom {
             Atom::Core => {
                 let rd = hold(self)?;
@@ -413,8 +527,14 @@ fn invariants(wanted: &[Linear], changes: &dyn Fn(&Atom) -> bool) -> Vec<Linear>
     let mut out: Vec<Linear> = Vec::new();
     for value in wanted {
         let atoms = value.terms.keys().map(|atom| Linear::from(atom.clone()));
-        let whole = if value.any(changes) { None } else { Some(value.clone()) };
-        let candidates = whole.into_iter().chain(atoms.filter(|a| value.any(changes) && !a.any(changes)));
+        let whole = if value.any(changes) {
+            None
+        } else {
+            Some(value.clone())
+        };
+        let candidates = whole
+            .into_iter()
+            .chain(atoms.filter(|a| value.any(changes) && !a.any(changes)));
         for candidate in candidates {
             if !out.contains(&candidate) {
                 out.push(candidate);

@@ -2,9 +2,12 @@
 
 use super::linear::{Atom, Linear};
 use super::{Done, Emitter, short};
-use crate::tile::{BinaryFn, Copy, Expr, Extent, Op, OpKind, Operand, Place, ReduceFn, Space, UnaryFn, View};
+use crate::tile::{
+    BinaryFn, Copy, Expr, Extent, Op, OpKind, Operand, Place, ReduceFn, Space, UnaryFn, View,
+};
 use llmc_isa::inst::{
-    AttFin, AttInit, AttStep, DmaGather, DmaLoad, DmaPush, DmaStore, MxuMm, VpuBinary, VpuFill, VpuReduce, VpuUnary,
+    AttFin, AttInit, AttStep, DmaGather, DmaLoad, DmaPush, DmaStore, MxuMm, VpuBinary, VpuFill,
+    VpuReduce, VpuUnary,
 };
 use llmc_isa::{DAddr, Ext, IndexType, Inst, Reg, SAddr, Scope, VOp, Val};
 
@@ -27,14 +30,33 @@ fn address(e: &Emitter, view: &View) -> Done<(Linear, bool)> {
     let offset = e.linear(&view.offset)?;
     let (base, sram) = match view.place {
         Place::Buffer(id) => {
-            let buffer = e.program.buffers.get(id.index()).ok_or_else(|| format!("there is no buffer {}", id.0))?;
-            let addr = buffer.addr.ok_or_else(|| format!("buffer `{}` has no address", buffer.name))?;
-            (Linear::constant(super::to_i64(addr)?), buffer.space == Space::Sram)
+            let buffer = e
+                .program
+                .buffers
+                .get(id.index())
+                .ok_or_else(|| format!("there is no buffer {}", id.0))?;
+            let addr = buffer
+                .addr
+                .ok_or_else(|| format!("buffer `{}` has no address", buffer.name))?;
+            (
+                Linear::constant(super::to_i64(addr)?),
+                buffer.space == Space::Sram,
+            )
         }
         Place::Page(id) => {
-            let ring = e.program.rings.get(id.index()).ok_or_else(|| format!("there is no ring {}", id.0))?;
-            let addr = ring.addr.ok_or_else(|| format!("ring `{}` has no address", ring.name))?;
-            let page = if ring.slots > 1 { Atom::Page(id).into() } else { Linear::default() };
+            let ring = e
+                .program
+                .rings
+                .get(id.index())
+                .ok_or_else(|| format!("there is no ring {}", id.0))?;
+            let addr = ring
+                .addr
+                .ok_or_else(|| format!("ring `{}` has no address", ring.name))?;
+            let page = if ring.slots > 1 {
+                Atom::Page(id).into()
+            } else {
+                Linear::default()
+            };
             (page.plus(&Linear::constant(super::to_i64(addr)?), 1), true)
         }
     };
@@ -47,7 +69,10 @@ fn saddr(e: &mut Emitter, view: &View) -> Done<SAddr> {
         return Err("an operand in SRAM is expected, this one is in DRAM".to_string());
     }
     let (base, off) = based(e, &value, SRAM_OFFSETS)?;
-    Ok(SAddr { base, off: u32::try_from(off).map_err(|_| format!("offset {off}"))? })
+    Ok(SAddr {
+        base,
+        off: u32::try_from(off).map_err(|_| format!("offset {off}"))?,
+    })
 }
 
 fn daddr(e: &mut Emitter, view: &View) -> Done<DAddr> {
@@ -56,21 +81,32 @@ fn daddr(e: &mut Emitter, view: &View) -> Done<DAddr> {
         return Err("an operand in DRAM is expected, this one is in SRAM".to_string());
     }
     let (base, off) = based(e, &value, DRAM_OFFSETS)?;
-    Ok(DAddr { base, off: u64::try_from(off).map_err(|_| format!("offset {off}"))? })
+    Ok(DAddr {
+        base,
+        off: u64::try_from(off).map_err(|_| format!("offset {off}"))?,
+    })
 }
 
 fn scalar(e: &mut Emitter, expr: &Expr) -> Done<Val> {
     let value = e.linear(expr)?;
     let (base, off) = based(e, &value, SCALAR_OFFSETS)?;
-    Ok(Val { base, off: i32::try_from(off).map_err(|_| format!("offset {off}"))? })
+    Ok(Val {
+        base,
+        off: i32::try_from(off).map_err(|_| format!("offset {off}"))?,
+    })
 }
 
 fn extent(e: &mut Emitter, extent: &Extent) -> Done<Ext> {
-    let Some(clamp) = &extent.clamp else { return Ok(Ext::of(extent.n)) };
+    let Some(clamp) = &extent.clamp else {
+        return Ok(Ext::of(extent.n));
+    };
     let value = e.linear(clamp)?;
     Ok(match value.as_const() {
         Some(c) => Ext::of(u32::try_from(c.clamp(0, i64::from(extent.n))).unwrap_or(extent.n)),
-        None => Ext { n: extent.n, clamp: e.reg(&value)? },
+        None => Ext {
+            n: extent.n,
+            clamp: e.reg(&value)?,
+        },
     })
 }
 
@@ -79,36 +115,139 @@ fn extents(e: &mut Emitter, n: &[Extent; 3]) -> Done<[Ext; 3]> {
 }
 
 fn operand(e: &mut Emitter, o: &Operand) -> Done<VOp> {
-    Ok(VOp { addr: saddr(e, &o.view)?, s0: o.s0, s1: o.s1, dtype: o.dtype, bcast: o.bcast })
+    Ok(VOp {
+        addr: saddr(e, &o.view)?,
+        s0: o.s0,
+        s1: o.s1,
+        dtype: o.dtype,
+        bcast: o.bcast,
+    })
 }
 
 /// The instruction of an op; what it needs in registers is computed before.
 pub fn inst(e: &mut Emitter, op: &Op) -> Done<Inst> {
     let queue = op.queue;
     Ok(match &op.kind {
-        OpKind::Load(Copy { dst, dst_s, src, src_s, n, bytes }) => {
+        OpKind::Load(Copy {
+            dst,
+            dst_s,
+            src,
+            src_s,
+            n,
+            bytes,
+        }) => {
             let ([dst_s0, dst_s1, dst_s2], [src_s0, src_s1, src_s2]) = (*dst_s, *src_s);
-            let (dst, src, [n0, n1, n2], bytes) = (saddr(e, dst)?, daddr(e, src)?, extents(e, n)?, extent(e, bytes)?);
-            DmaLoad { queue, dst, dst_s0, dst_s1, dst_s2, src, src_s0, src_s1, src_s2, n0, n1, n2, bytes }.into()
+            let (dst, src, [n0, n1, n2], bytes) = (
+                saddr(e, dst)?,
+                daddr(e, src)?,
+                extents(e, n)?,
+                extent(e, bytes)?,
+            );
+            DmaLoad {
+                queue,
+                dst,
+                dst_s0,
+                dst_s1,
+                dst_s2,
+                src,
+                src_s0,
+                src_s1,
+                src_s2,
+                n0,
+                n1,
+                n2,
+                bytes,
+            }
+            .into()
         }
-        OpKind::Store(Copy { dst, dst_s, src, src_s, n, bytes }) => {
+        OpKind::Store(Copy {
+            dst,
+            dst_s,
+            src,
+            src_s,
+            n,
+            bytes,
+        }) => {
             let ([dst_s0, dst_s1, dst_s2], [src_s0, src_s1, src_s2]) = (*dst_s, *src_s);
-            let (dst, src, [n0, n1, n2], bytes) = (daddr(e, dst)?, saddr(e, src)?, extents(e, n)?, extent(e, bytes)?);
-            DmaStore { queue, dst, dst_s0, dst_s1, dst_s2, src, src_s0, src_s1, src_s2, n0, n1, n2, bytes }.into()
+            let (dst, src, [n0, n1, n2], bytes) = (
+                daddr(e, dst)?,
+                saddr(e, src)?,
+                extents(e, n)?,
+                extent(e, bytes)?,
+            );
+            DmaStore {
+                queue,
+                dst,
+                dst_s0,
+                dst_s1,
+                dst_s2,
+                src,
+                src_s0,
+                src_s1,
+                src_s2,
+                n0,
+                n1,
+                n2,
+                bytes,
+            }
+            .into()
         }
-        OpKind::PushAll(Copy { dst, dst_s, src, src_s, n, bytes }) => {
+        OpKind::PushAll(Copy {
+            dst,
+            dst_s,
+            src,
+            src_s,
+            n,
+            bytes,
+        }) => {
             let ([dst_s0, dst_s1, dst_s2], [src_s0, src_s1, src_s2]) = (*dst_s, *src_s);
-            let (dst, src, [n0, n1, n2], bytes) = (saddr(e, dst)?, saddr(e, src)?, extents(e, n)?, extent(e, bytes)?);
+            let (dst, src, [n0, n1, n2], bytes) = (
+                saddr(e, dst)?,
+                saddr(e, src)?,
+                extents(e, n)?,
+                extent(e, bytes)?,
+            );
             let (scope, core) = (Scope::All, Val::default());
-            DmaPush { queue, dst, dst_s0, dst_s1, dst_s2, src, src_s0, src_s1, src_s2, n0, n1, n2, bytes, scope, core }.into()
+            DmaPush {
+                queue,
+                dst,
+                dst_s0,
+                dst_s1,
+                dst_s2,
+                src,
+                src_s0,
+                src_s1,
+                src_s2,
+                n0,
+                n1,
+                n2,
+                bytes,
+                scope,
+                core,
+            }
+            .into()
         }
         OpKind::AllGather(_) => return Err("an all-gather has not been expanded".to_string()),
-        OpKind::Gather { dst, dst_s0, index, index_i64, count, table, row_stride, bytes, rows } => DmaGather {
+        OpKind::Gather {
+            dst,
+            dst_s0,
+            index,
+            index_i64,
+            count,
+            table,
+            row_stride,
+            bytes,
+            rows,
+        } => DmaGather {
             queue,
             dst: saddr(e, dst)?,
             dst_s0: *dst_s0,
             index: saddr(e, index)?,
-            index_type: if *index_i64 { IndexType::I64 } else { IndexType::I32 },
+            index_type: if *index_i64 {
+                IndexType::I64
+            } else {
+                IndexType::I32
+            },
             count: extent(e, count)?,
             table: daddr(e, table)?,
             row_stride: *row_stride,
@@ -116,7 +255,20 @@ pub fn inst(e: &mut Emitter, op: &Op) -> Done<Inst> {
             rows: *rows,
         }
         .into(),
-        OpKind::MatMul { dst, dst_s0, a, a_s0, b, b_panel, m, n, k, a_type, b_type, acc } => MxuMm {
+        OpKind::MatMul {
+            dst,
+            dst_s0,
+            a,
+            a_s0,
+            b,
+            b_panel,
+            m,
+            n,
+            k,
+            a_type,
+            b_type,
+            acc,
+        } => MxuMm {
             dst: saddr(e, dst)?,
             dst_s0: *dst_s0,
             a: saddr(e, a)?,
@@ -132,24 +284,79 @@ pub fn inst(e: &mut Emitter, op: &Op) -> Done<Inst> {
         }
         .into(),
         OpKind::Binary { op, dst, a, b, n } => {
-            let (dst, a, b, [n0, n1, n2]) = (operand(e, dst)?, operand(e, a)?, operand(e, b)?, extents(e, n)?);
-            VpuBinary { op: binary(*op), dst, a, b, n0, n1, n2 }.into()
+            let (dst, a, b, [n0, n1, n2]) = (
+                operand(e, dst)?,
+                operand(e, a)?,
+                operand(e, b)?,
+                extents(e, n)?,
+            );
+            VpuBinary {
+                op: binary(*op),
+                dst,
+                a,
+                b,
+                n0,
+                n1,
+                n2,
+            }
+            .into()
         }
-        OpKind::Unary { op, dst, a, n, scale, bias } => {
+        OpKind::Unary {
+            op,
+            dst,
+            a,
+            n,
+            scale,
+            bias,
+        } => {
             let (dst, a, [n0, n1, n2]) = (operand(e, dst)?, operand(e, a)?, extents(e, n)?);
-            VpuUnary { op: unary(*op), dst, a, scale: *scale, bias: *bias, n0, n1, n2 }.into()
+            VpuUnary {
+                op: unary(*op),
+                dst,
+                a,
+                scale: *scale,
+                bias: *bias,
+                n0,
+                n1,
+                n2,
+            }
+            .into()
         }
         OpKind::Reduce { op, dst, a, n } => {
             let (dst, a, [n0, n1, n2]) = (operand(e, dst)?, operand(e, a)?, extents(e, n)?);
-            VpuReduce { op: reduce(*op), dst, a, n0, n1, n2 }.into()
+            VpuReduce {
+                op: reduce(*op),
+                dst,
+                a,
+                n0,
+                n1,
+                n2,
+            }
+            .into()
         }
         OpKind::Fill { dst, n, value } => {
             let (dst, [n0, n1, n2]) = (operand(e, dst)?, extents(e, n)?);
-            VpuFill { dst, value: *value, n0, n1, n2 }.into()
+            VpuFill {
+                dst,
+                value: *value,
+                n0,
+                n1,
+                n2,
+            }
+            .into()
         }
-        OpKind::AttInit { state, rows, heads, d } => {
-            AttInit { state: saddr(e, state)?, rows: extent(e, rows)?, heads: short(*heads)?, d: short(*d)? }.into()
+        OpKind::AttInit {
+            state,
+            rows,
+            heads,
+            d,
+        } => AttInit {
+            state: saddr(e, state)?,
+            rows: extent(e, rows)?,
+            heads: short(*heads)?,
+            d: short(*d)?,
         }
+        .into(),
         OpKind::AttStep {
             state,
             q,
@@ -192,7 +399,15 @@ pub fn inst(e: &mut Emitter, op: &Op) -> Done<Inst> {
             kv_type: *kv_type,
         }
         .into(),
-        OpKind::AttFin { dst, dst_s0, dst_s1, state, rows, heads, d } => AttFin {
+        OpKind::AttFin {
+            dst,
+            dst_s0,
+            dst_s1,
+            state,
+            rows,
+            heads,
+            d,
+        } => AttFin {
             dst: saddr(e, dst)?,
             dst_s0: *dst_s0,
             dst_s1: *dst_s1,

@@ -34,8 +34,16 @@ pub struct Registers {
 impl Registers {
     /// All free but `r0`; one open block.
     pub fn new() -> Registers {
-        let free = (1..REGISTERS).filter_map(|r| u8::try_from(r).ok()).map(Reg).collect();
-        Registers { free, frames: vec![Frame::default()], now: 0, most: 0 }
+        let free = (1..REGISTERS)
+            .filter_map(|r| u8::try_from(r).ok())
+            .map(Reg)
+            .collect();
+        Registers {
+            free,
+            frames: vec![Frame::default()],
+            now: 0,
+            most: 0,
+        }
     }
 
     /// Begins the next op.
@@ -61,14 +69,20 @@ impl Registers {
     /// Ends the innermost block: its registers are free again.
     pub fn close(&mut self) {
         if let Some(frame) = self.frames.pop() {
-            self.free.extend(frame.held.iter().map(|h| h.reg).chain(frame.pinned));
+            self.free
+                .extend(frame.held.iter().map(|h| h.reg).chain(frame.pinned));
         }
     }
 
     /// The register that holds a value.
     pub fn find(&mut self, value: &Linear) -> Option<Reg> {
         let now = self.now;
-        let held = self.frames.iter_mut().rev().flat_map(|f| f.held.iter_mut()).find(|h| h.value == *value)?;
+        let held = self
+            .frames
+            .iter_mut()
+            .rev()
+            .flat_map(|f| f.held.iter_mut())
+            .find(|h| h.value == *value)?;
         held.used = now;
         Some(held.reg)
     }
@@ -95,14 +109,21 @@ impl Registers {
             return Some(reg);
         }
         let held = &mut self.frames.last_mut()?.held;
-        let oldest = held.iter().enumerate().filter(|(_, h)| h.used < self.now).min_by_key(|(_, h)| h.used)?.0;
+        let oldest = held
+            .iter()
+            .enumerate()
+            .filter(|(_, h)| h.used < self.now)
+            .min_by_key(|(_, h)| h.used)?
+            .0;
         Some(held.remove(oldest).reg)
     }
 
     /// Forgets every value that depends on an atom that `changed` selects.
     pub fn forget(&mut self, changed: &dyn Fn(&Atom) -> bool) {
         for frame in &mut self.frames {
-            let (gone, kept): (Vec<Held>, Vec<Held>) = std::mem::take(&mut frame.held).into_iter().partition(|h| h.value.any(changed));
+            let (gone, kept): (Vec<Held>, Vec<Held>) = std::mem::take(&mut frame.held)
+                .into_iter()
+                .partition(|h| h.value.any(changed));
             frame.held = kept;
             self.free.extend(gone.iter().map(|h| h.reg));
         }

@@ -122,7 +122,12 @@ impl DramReport {
     /// Sums up a map.
     pub fn of(map: &DramMap) -> DramReport {
         let states = map.states.values().map(|r| r.bytes).sum();
-        DramReport { weights: map.image.1, states, io: map.io_bytes(), total: map.bytes }
+        DramReport {
+            weights: map.image.1,
+            states,
+            io: map.io_bytes(),
+            total: map.bytes,
+        }
     }
 }
 
@@ -135,14 +140,30 @@ impl SramReport {
         let mut largest: Vec<(String, u64)> = sram.map(|b| (b.name.clone(), b.bytes)).collect();
         largest.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         largest.truncate(SHOWN);
-        let ring_pages = program.rings.iter().map(|r| (r.name.clone(), r.slots, r.page)).collect();
-        SramReport { available, peak: used.total(), rings: used.rings, buffers: used.buffers, ring_pages, largest }
+        let ring_pages = program
+            .rings
+            .iter()
+            .map(|r| (r.name.clone(), r.slots, r.page))
+            .collect();
+        SramReport {
+            available,
+            peak: used.total(),
+            rings: used.rings,
+            buffers: used.buffers,
+            ring_pages,
+            largest,
+        }
     }
 }
 
 impl EntryReport {
     /// The static part of the report.
-    pub fn new(program: &Program, params: &TileParams, sram: SramReport, sync: SyncStats) -> EntryReport {
+    pub fn new(
+        program: &Program,
+        params: &TileParams,
+        sram: SramReport,
+        sync: SyncStats,
+    ) -> EntryReport {
         EntryReport {
             name: program.name.clone(),
             rows: params.mt,
@@ -184,9 +205,19 @@ fn dram_part(inst: &Inst, map: &DramMap) -> Part {
 ///
 /// # Errors
 /// [`WalkError`] if the controller cannot run it.
-pub fn launch_report(code: &[Inst], program: &Program, launch: &[i64], map: &DramMap, chip: &Chip) -> Result<LaunchReport, WalkError> {
-    let mut report = LaunchReport::default();
-    report.launch = program.launch.iter().zip(launch).map(|(l, v)| (l.name.clone(), v.unsigned_abs())).collect();
+pub fn launch_report(
+    code: &[Inst],
+    program: &Program,
+    launch: &[i64],
+    map: &DramMap,
+    chip: &Chip,
+) -> Result<LaunchReport, WalkError> {
+    let values = program.launch.iter().zip(launch);
+    let launch_values = values.map(|(l, v)| (l.name.clone(), v.unsigned_abs()));
+    let mut report = LaunchReport {
+        launch: launch_values.collect(),
+        ..LaunchReport::default()
+    };
     let mut busiest = [0_u64; Queue::ALL.len() + 1];
     let mut walked: u64 = 0;
     for core in 0..program.cores {
@@ -199,7 +230,10 @@ pub fn launch_report(code: &[Inst], program: &Program, launch: &[i64], map: &Dra
             }
         })?;
         busy[Queue::ALL.len()] = executed * chip.ctl_issue_cycles();
-        busiest.iter_mut().zip(busy).for_each(|(most, b)| *most = (*most).max(b));
+        busiest
+            .iter_mut()
+            .zip(busy)
+            .for_each(|(most, b)| *most = (*most).max(b));
         report.executed += executed;
         walked += 1;
         if executed.saturating_mul(u64::from(program.cores)) > WALK_BUDGET {
@@ -211,13 +245,25 @@ pub fn launch_report(code: &[Inst], program: &Program, launch: &[i64], map: &Dra
     report.memory_cycles = dram_cycles(dram_bytes, chip);
     let cores = u64::from(program.cores.max(1));
     let mxu_rate = chip.mxu_rows() * chip.mxu_cols() * cores;
-    let compute = (report.mxu_macs.div_ceil(mxu_rate.max(1))).max(report.att_macs.div_ceil((chip.att_macs_per_cycle() * cores).max(1)));
+    let compute = (report.mxu_macs.div_ceil(mxu_rate.max(1))).max(
+        report
+            .att_macs
+            .div_ceil((chip.att_macs_per_cycle() * cores).max(1)),
+    );
     report.compute_cycles = compute;
     report.roofline_cycles = report.memory_cycles.max(compute);
     let names = Queue::ALL.iter().map(|q| q.name()).chain(["ctl"]);
-    report.busy = names.zip(busiest).map(|(n, b)| (n.to_string(), b)).collect();
+    report.busy = names
+        .zip(busiest)
+        .map(|(n, b)| (n.to_string(), b))
+        .collect();
     report.busy.push(("dram".to_string(), report.memory_cycles));
-    let most = report.busy.iter().max_by_key(|(_, b)| *b).cloned().unwrap_or_default();
+    let most = report
+        .busy
+        .iter()
+        .max_by_key(|(_, b)| *b)
+        .cloned()
+        .unwrap_or_default();
     (report.bottleneck, report.bound_cycles) = most;
     Ok(report)
 }
@@ -241,8 +287,16 @@ impl LaunchReport {
 
     /// From the cores walked to all cores.
     fn scale(&mut self, cores: u64, walked: u64) {
-        let sums = [&mut self.executed, &mut self.dram_weights, &mut self.dram_states, &mut self.dram_io];
-        for sum in sums.into_iter().chain([&mut self.noc_bytes, &mut self.mxu_macs, &mut self.att_macs]) {
+        let sums = [
+            &mut self.executed,
+            &mut self.dram_weights,
+            &mut self.dram_states,
+            &mut self.dram_io,
+        ];
+        for sum in
+            sums.into_iter()
+                .chain([&mut self.noc_bytes, &mut self.mxu_macs, &mut self.att_macs])
+        {
             *sum = *sum * cores / walked;
         }
     }
@@ -250,11 +304,21 @@ impl LaunchReport {
 
 /// Launches to report on: an entry of one token per launch with an empty, half full and full context; one of many tokens full.
 pub fn sample_launches(program: &Program) -> Vec<Vec<i64>> {
-    let max = |name: &str| program.launch.iter().find(|l| l.name == name).map(|l| i64::try_from(l.max).unwrap_or(i64::MAX));
+    let max = |name: &str| {
+        program
+            .launch
+            .iter()
+            .find(|l| l.name == name)
+            .map(|l| i64::try_from(l.max).unwrap_or(i64::MAX))
+    };
     let (tokens, past) = (max("tokens").unwrap_or(1), max("past").unwrap_or(0));
     // The largest past leaves room for one token.
     let full = (past + 1 - tokens).max(0);
-    let pasts = if tokens > 1 { vec![0, full] } else { vec![0, full / 2, full] };
+    let pasts = if tokens > 1 {
+        vec![0, full]
+    } else {
+        vec![0, full / 2, full]
+    };
     let mut launches: Vec<Vec<i64>> = pasts
         .into_iter()
         .map(|p| {
@@ -292,7 +356,9 @@ impl fmt::Display for Report {
             kib(d.io)
         )?;
         self.entries.iter().try_for_each(|e| write!(f, "{e}"))?;
-        self.warnings.iter().try_for_each(|w| writeln!(f, "warning: {w}"))
+        self.warnings
+            .iter()
+            .try_for_each(|w| writeln!(f, "warning: {w}"))
     }
 }
 
@@ -321,7 +387,11 @@ impl fmt::Display for EntryReport {
 
 impl fmt::Display for LaunchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let launch: Vec<String> = self.launch.iter().map(|(n, v)| format!("{n} = {v}")).collect();
+        let launch: Vec<String> = self
+            .launch
+            .iter()
+            .map(|(n, v)| format!("{n} = {v}"))
+            .collect();
         writeln!(
             f,
             "  {}: at least {} cycles ({}), roofline {} (memory {}, compute {})",
@@ -332,7 +402,12 @@ impl fmt::Display for LaunchReport {
             self.memory_cycles,
             self.compute_cycles
         )?;
-        let busy: Vec<String> = self.busy.iter().filter(|(_, b)| *b > 0).map(|(n, b)| format!("{n} {b}")).collect();
+        let busy: Vec<String> = self
+            .busy
+            .iter()
+            .filter(|(_, b)| *b > 0)
+            .map(|(n, b)| format!("{n} {b}"))
+            .collect();
         writeln!(
             f,
             "    DRAM: weights {}, states {}, io {}; NoC {}; {} MACs; busy {}",

@@ -24,7 +24,12 @@ struct Loop {
 ///
 /// # Errors
 /// [`WalkError`] if an operand cannot be resolved, or the code does not end in `ctl.halt`.
-pub fn walk(code: &[Inst], core: i64, launch: &[i64], visit: &mut dyn FnMut(usize, &Inst)) -> Result<u64, WalkError> {
+pub fn walk(
+    code: &[Inst],
+    core: i64,
+    launch: &[i64],
+    visit: &mut dyn FnMut(usize, &Inst),
+) -> Result<u64, WalkError> {
     let mut regs = Regs::default();
     let mut loops: Vec<Loop> = Vec::new();
     let (mut pc, mut executed) = (0, 0);
@@ -36,7 +41,9 @@ pub fn walk(code: &[Inst], core: i64, launch: &[i64], visit: &mut dyn FnMut(usiz
         match inst {
             Inst::CtlLi(i) => regs.set(i.rd, i.imm),
             Inst::CtlAddi(i) => regs.set(i.rd, get(i.ra).wrapping_add(i.imm)),
-            Inst::CtlMadd(i) => regs.set(i.rd, get(i.ra).wrapping_mul(i.imm).wrapping_add(get(i.rb))),
+            Inst::CtlMadd(i) => {
+                regs.set(i.rd, get(i.ra).wrapping_mul(i.imm).wrapping_add(get(i.rb)))
+            }
             Inst::CtlAdd(i) => regs.set(i.rd, get(i.ra).wrapping_add(get(i.rb))),
             Inst::CtlSub(i) => regs.set(i.rd, get(i.ra).wrapping_sub(get(i.rb))),
             Inst::CtlMul(i) => regs.set(i.rd, get(i.ra).wrapping_mul(get(i.rb))),
@@ -44,12 +51,18 @@ pub fn walk(code: &[Inst], core: i64, launch: &[i64], visit: &mut dyn FnMut(usiz
             Inst::CtlMax(i) => regs.set(i.rd, get(i.ra).max(get(i.rb))),
             Inst::CtlDiv(i) => regs.set(i.rd, get(i.ra).div_euclid(i.imm.max(1))),
             Inst::CtlMod(i) => regs.set(i.rd, get(i.ra).rem_euclid(i.imm.max(1))),
-            Inst::CtlLaunch(i) => regs.set(i.rd, launch.get(usize::from(i.index)).copied().unwrap_or(0)),
+            Inst::CtlLaunch(i) => {
+                regs.set(i.rd, launch.get(usize::from(i.index)).copied().unwrap_or(0))
+            }
             Inst::CtlCore(i) => regs.set(i.rd, core),
             Inst::CtlLoop(i) => {
                 let (left, end) = (get(i.count), next + i.body as usize);
                 if left > 0 {
-                    loops.push(Loop { start: next, end, left });
+                    loops.push(Loop {
+                        start: next,
+                        end,
+                        left,
+                    });
                 } else {
                     next = end;
                 }
@@ -80,5 +93,25 @@ pub fn walk(code: &[Inst], core: i64, launch: &[i64], visit: &mut dyn FnMut(usiz
         }
         pc = next;
     }
-    Err(WalkError { at: pc, problem: "the code does not end in ctl.halt".to_string() })
+    Err(WalkError {
+        at: pc,
+        problem: "the code does not end in ctl.halt".to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use llmc_isa::asm::assemble;
+
+    #[test]
+    fn nested_loops_that_end_together() {
+        let text = ".entry e\nctl.li rd=r1, imm=3\nctl.li rd=r2, imm=0\nctl.loop count=r1 {\nctl.addi rd=r2, ra=r2, imm=1\n\
+                    ctl.loop count=r2 {\nsem.post queue=vpu, sem=1, n=1\n}\n}\nctl.halt\n";
+        let program = assemble(text).unwrap();
+        let mut posts = 0;
+        let executed = walk(&program.entries[0].1, 0, &[], &mut |_, _| posts += 1).unwrap();
+        assert_eq!((posts, executed), (1 + 2 + 3, 3 + 3 * 2 + 6 + 1));
+        assert!(walk(&program.entries[0].1[..3], 0, &[], &mut |_, _| ()).is_err());
+    }
 }

@@ -28,14 +28,28 @@ pub struct Touches(BTreeSet<Touch>);
 impl Pieces {
     /// Cuts the memory of a placed program.
     pub fn of(program: &Program) -> Pieces {
-        let mut pieces = Pieces { of_buffer: vec![0..0; program.buffers.len()], count: 0 };
+        let mut pieces = Pieces {
+            of_buffer: vec![0..0; program.buffers.len()],
+            count: 0,
+        };
         let written = written_buffers(&program.body, program.buffers.len());
         for sram in [true, false] {
-            let inside = |i: usize| (program.buffers[i].space == Space::Sram) == sram && (sram || written[i]);
-            let span = |i: usize| program.buffers[i].addr.map(|at| (at, at + program.buffers[i].bytes));
-            let members: Vec<(usize, (u64, u64))> =
-                (0..program.buffers.len()).filter(|i| inside(*i)).filter_map(|i| Some((i, span(i)?))).collect();
-            let cuts: BTreeSet<u64> = members.iter().flat_map(|(_, (start, end))| [*start, *end]).collect();
+            let inside = |i: usize| {
+                (program.buffers[i].space == Space::Sram) == sram && (sram || written[i])
+            };
+            let span = |i: usize| {
+                program.buffers[i]
+                    .addr
+                    .map(|at| (at, at + program.buffers[i].bytes))
+            };
+            let members: Vec<(usize, (u64, u64))> = (0..program.buffers.len())
+                .filter(|i| inside(*i))
+                .filter_map(|i| Some((i, span(i)?)))
+                .collect();
+            let cuts: BTreeSet<u64> = members
+                .iter()
+                .flat_map(|(_, (start, end))| [*start, *end])
+                .collect();
             let cuts: Vec<u64> = cuts.into_iter().collect();
             for (i, (start, end)) in members {
                 let piece = |at: u64| pieces.count + cuts.partition_point(|c| *c < at);
@@ -76,7 +90,11 @@ pub fn touches(pieces: &Pieces, stmt: &Stmt) -> Touches {
     for used in uses::of_stmt(stmt) {
         if let Place::Buffer(id) = used.place {
             let range = pieces.of_buffer.get(id.index()).cloned().unwrap_or(0..0);
-            all.extend(range.map(|piece| Touch { engine: used.queue, piece, write: used.write }));
+            all.extend(range.map(|piece| Touch {
+                engine: used.queue,
+                piece,
+                write: used.write,
+            }));
         }
     }
     Touches(all)
@@ -111,23 +129,45 @@ pub struct BlockEdges {
 }
 
 /// Dependences between the statements of a block, and to the next iteration if it `repeats`.
-pub fn block_edges(pieces: &Pieces, stmts: &[Stmt], all: &[Touches], consumer: impl Fn(&Stmt) -> Option<Queue>, repeats: bool) -> BlockEdges {
+pub fn block_edges(
+    pieces: &Pieces,
+    stmts: &[Stmt],
+    all: &[Touches],
+    consumer: impl Fn(&Stmt) -> Option<Queue>,
+    repeats: bool,
+) -> BlockEdges {
     let mut edges = Edges::default();
-    let (mut first, mut last) = (vec![Marks::default(); pieces.count], vec![Marks::default(); pieces.count]);
+    let (mut first, mut last) = (
+        vec![Marks::default(); pieces.count],
+        vec![Marks::default(); pieces.count],
+    );
     for (b, stmt) in (0..).zip(all) {
         for touch in &stmt.0 {
             let marks = &last[touch.piece];
             for &from in Queue::ALL {
-                let a = if touch.write { marks.any(from, u32::max) } else { marks.write[from as usize] };
+                let a = if touch.write {
+                    marks.any(from, u32::max)
+                } else {
+                    marks.write[from as usize]
+                };
                 if let Some(a) = a {
-                    edges.add(Edge { from, to: touch.engine, a, b });
+                    edges.add(Edge {
+                        from,
+                        to: touch.engine,
+                        a,
+                        b,
+                    });
                 }
             }
         }
         for touch in &stmt.0 {
             let e = touch.engine as usize;
             let (early, late) = (&mut first[touch.piece], &mut last[touch.piece]);
-            let (early, late) = if touch.write { (&mut early.write[e], &mut late.write[e]) } else { (&mut early.read[e], &mut late.read[e]) };
+            let (early, late) = if touch.write {
+                (&mut early.write[e], &mut late.write[e])
+            } else {
+                (&mut early.read[e], &mut late.read[e])
+            };
             early.get_or_insert(b);
             *late = Some(b);
         }
@@ -136,16 +176,32 @@ pub fn block_edges(pieces: &Pieces, stmts: &[Stmt], all: &[Touches], consumer: i
     let mut streams = Edges::default();
     for (i, stmt) in (0..).zip(stmts) {
         if let Some(to) = consumer(stmt) {
-            streams.add(Edge { from: Queue::Dma0, to, a: i, b: i });
+            streams.add(Edge {
+                from: Queue::Dma0,
+                to,
+                a: i,
+                b: i,
+            });
         }
     }
     let implied = remove_implied(&mut edges, &streams);
-    let mut out = BlockEdges { edges, implied, carried: 0 };
+    let mut out = BlockEdges {
+        edges,
+        implied,
+        carried: 0,
+    };
     let n = stmts.len() as u32;
     if repeats && n > 0 {
         let carried = carried_pairs(&hazards(&first, &last, n), &out.edges, &streams, n);
         out.carried = carried.len();
-        carried.into_iter().for_each(|(from, to)| out.edges.add(Edge { from, to, a: n - 1, b: n }));
+        carried.into_iter().for_each(|(from, to)| {
+            out.edges.add(Edge {
+                from,
+                to,
+                a: n - 1,
+                b: n,
+            })
+        });
         out.edges.reduce();
     }
     out
@@ -159,7 +215,12 @@ fn hazards(first: &[Marks], last: &[Marks], n: u32) -> Edges {
             let write_then_any = late.write[from as usize].zip(early.any(to, u32::min));
             let any_then_write = late.any(from, u32::max).zip(early.write[to as usize]);
             for (a, b) in write_then_any.into_iter().chain(any_then_write) {
-                edges.add(Edge { from, to, a, b: b + n });
+                edges.add(Edge {
+                    from,
+                    to,
+                    a,
+                    b: b + n,
+                });
             }
         }
     }
@@ -168,11 +229,23 @@ fn hazards(first: &[Marks], last: &[Marks], n: u32) -> Edges {
 }
 
 /// A small set of engine pairs such that a post and a wait for each at the end of the body order all hazards.
-fn carried_pairs(hazards: &Edges, edges: &Edges, streams: &Edges, n: u32) -> BTreeSet<(Queue, Queue)> {
+fn carried_pairs(
+    hazards: &Edges,
+    edges: &Edges,
+    streams: &Edges,
+    n: u32,
+) -> BTreeSet<(Queue, Queue)> {
     let (edges, streams) = (edges.twice(n), streams.twice(n));
     let holds = |pairs: &BTreeSet<(Queue, Queue)>, hazard: Edge| {
         let mut ends = Edges::default();
-        pairs.iter().for_each(|&(from, to)| ends.add(Edge { from, to, a: n - 1, b: n }));
+        pairs.iter().for_each(|&(from, to)| {
+            ends.add(Edge {
+                from,
+                to,
+                a: n - 1,
+                b: n,
+            })
+        });
         ordered(&[&edges, &streams, &ends], None, hazard)
     };
     let none = BTreeSet::new();

@@ -114,14 +114,28 @@ struct Sync<'a> {
 /// [`SyncError`] if they are too few, or if the program is malformed or not placed.
 pub fn synchronise(program: &Program, semaphores: u32) -> Result<(Program, SyncStats), SyncError> {
     let pieces = Pieces::of(program);
-    let mut sync = Sync { program, pieces, sems: BTreeMap::new(), stats: SyncStats::default(), problems: Vec::new() };
+    let mut sync = Sync {
+        program,
+        pieces,
+        sems: BTreeMap::new(),
+        stats: SyncStats::default(),
+        problems: Vec::new(),
+    };
     sync.well_formed(&program.body);
-    let used: Vec<RingId> = (0..program.rings.len() as u32).map(RingId).filter(|r| streams(&program.body, *r)).collect();
+    let used: Vec<RingId> = (0..program.rings.len() as u32)
+        .map(RingId)
+        .filter(|r| streams(&program.body, *r))
+        .collect();
     let mut body = Vec::new();
     for &ring in &used {
         let sem = sync.sem(Purpose::Free(ring));
         sync.sem(Purpose::Full(ring));
-        body.push(post(Queue::Dma0, sem, program.rings[ring.index()].slots, false));
+        body.push(post(
+            Queue::Dma0,
+            sem,
+            program.rings[ring.index()].slots,
+            false,
+        ));
     }
     body.extend(sync.block(&program.body, 0, false));
     for &ring in &used {
@@ -129,7 +143,10 @@ pub fn synchronise(program: &Program, semaphores: u32) -> Result<(Program, SyncS
         body.push(wait(Queue::Dma0, sem, program.rings[ring.index()].slots));
     }
     if let Some(problem) = sync.problems.first() {
-        return Err(SyncError::Malformed { entry: program.name.clone(), problem: problem.clone() });
+        return Err(SyncError::Malformed {
+            entry: program.name.clone(),
+            problem: problem.clone(),
+        });
     }
     if sync.sems.len() > (semaphores as usize).min(256) {
         let count = |f: fn(&Purpose) -> bool| sync.sems.keys().filter(|p| f(p)).count();
@@ -142,11 +159,18 @@ pub fn synchronise(program: &Program, semaphores: u32) -> Result<(Program, SyncS
             available: semaphores,
         });
     }
-    let mut out = Program { body, ..program.clone() };
+    let mut out = Program {
+        body,
+        ..program.clone()
+    };
     for &ring in &used {
-        out.rings[ring.index()].sems = Some((sync.sem(Purpose::Free(ring)), sync.sem(Purpose::Full(ring))));
+        out.rings[ring.index()].sems =
+            Some((sync.sem(Purpose::Free(ring)), sync.sem(Purpose::Full(ring))));
     }
-    let stats = SyncStats { semaphores: sync.sems.len() as u32, ..sync.stats };
+    let stats = SyncStats {
+        semaphores: sync.sems.len() as u32,
+        ..sync.stats
+    };
     Ok((out, stats))
 }
 
@@ -155,7 +179,12 @@ fn wait(queue: Queue, sem: SemId, n: u32) -> Stmt {
 }
 
 fn post(queue: Queue, sem: SemId, n: u32, all_cores: bool) -> Stmt {
-    Stmt::Post { queue, sem, n, all_cores }
+    Stmt::Post {
+        queue,
+        sem,
+        n,
+        all_cores,
+    }
 }
 
 /// Whether the statements stream through the ring.
@@ -181,24 +210,41 @@ impl Sync<'_> {
                 Stmt::Op(op) => {
                     self.places(op, None);
                     if matches!(op.kind, OpKind::AllGather(_)) && op.queue != Queue::Dma1 {
-                        self.problems.push(format!("an all-gather runs on {}, not on dma1", op.queue.name()));
+                        self.problems.push(format!(
+                            "an all-gather runs on {}, not on dma1",
+                            op.queue.name()
+                        ));
                     }
                 }
-                Stmt::Stream { ring, fill, consume } => {
+                Stmt::Stream {
+                    ring,
+                    fill,
+                    consume,
+                } => {
                     let Some(r) = self.program.rings.get(ring.index()) else {
-                        self.problems.push(format!("a stream names ring {}, which does not exist", ring.0));
+                        self.problems.push(format!(
+                            "a stream names ring {}, which does not exist",
+                            ring.0
+                        ));
                         continue;
                     };
-                    let wrong = fill.iter().any(|op| op.queue != Queue::Dma0) || consume.iter().any(|op| op.queue != r.consumer);
+                    let wrong = fill.iter().any(|op| op.queue != Queue::Dma0)
+                        || consume.iter().any(|op| op.queue != r.consumer);
                     if wrong || r.consumer == Queue::Dma0 || r.slots == 0 {
                         let want = r.consumer.name();
-                        self.problems.push(format!("a stream of ring `{}` is not filled by dma0 and consumed by {want}", r.name));
+                        self.problems.push(format!(
+                            "a stream of ring `{}` is not filled by dma0 and consumed by {want}",
+                            r.name
+                        ));
                     }
-                    fill.iter().chain(consume).for_each(|op| self.places(op, Some(*ring)));
+                    fill.iter()
+                        .chain(consume)
+                        .for_each(|op| self.places(op, Some(*ring)));
                 }
                 Stmt::Let { .. } => {}
                 Stmt::Wait { .. } | Stmt::Post { .. } | Stmt::Advance(_) => {
-                    self.problems.push("the program is synchronised already".to_string());
+                    self.problems
+                        .push("the program is synchronised already".to_string());
                 }
             }
         }
@@ -209,7 +255,10 @@ impl Sync<'_> {
         for used in uses::of_op(op) {
             let problem = match used.place {
                 Place::Page(ring) if stream == Some(ring) => continue,
-                Place::Page(ring) => format!("an op uses a page of ring {} outside a stream of it", ring.0),
+                Place::Page(ring) => format!(
+                    "an op uses a page of ring {} outside a stream of it",
+                    ring.0
+                ),
                 Place::Buffer(id) => match self.program.buffers.get(id.index()) {
                     Some(b) if b.addr.is_some() => continue,
                     Some(b) => format!("buffer `{}` has no address", b.name),
@@ -243,12 +292,31 @@ impl Sync<'_> {
         }
         let mut out = Vec::new();
         for (i, stmt) in stmts.iter().enumerate() {
-            let before = |part: Part| waits[i].iter().filter(move |(q, _)| part.has(*q)).map(|&(q, sem)| wait(q, sem, 1));
-            let after = |part: Part| posts[i].iter().filter(move |(q, _)| part.has(*q)).map(|&(q, sem)| post(q, sem, 1, false));
+            let before = |part: Part| {
+                waits[i]
+                    .iter()
+                    .filter(move |(q, _)| part.has(*q))
+                    .map(|&(q, sem)| wait(q, sem, 1))
+            };
+            let after = |part: Part| {
+                posts[i]
+                    .iter()
+                    .filter(move |(q, _)| part.has(*q))
+                    .map(|&(q, sem)| post(q, sem, 1, false))
+            };
             match stmt {
-                Stmt::Stream { ring, fill, consume } => {
-                    let Some(consumer) = self.consumer(stmt) else { continue };
-                    let (free, full) = (self.sem(Purpose::Free(*ring)), self.sem(Purpose::Full(*ring)));
+                Stmt::Stream {
+                    ring,
+                    fill,
+                    consume,
+                } => {
+                    let Some(consumer) = self.consumer(stmt) else {
+                        continue;
+                    };
+                    let (free, full) = (
+                        self.sem(Purpose::Free(*ring)),
+                        self.sem(Purpose::Full(*ring)),
+                    );
                     out.extend(before(Part::Fill));
                     out.push(wait(Queue::Dma0, free, 1));
                     out.extend(fill.iter().cloned().map(Stmt::Op));
@@ -262,16 +330,38 @@ impl Sync<'_> {
                     out.push(Stmt::Advance(*ring));
                     continue;
                 }
-                Stmt::Op(Op { queue, kind: OpKind::AllGather(copy), origin }) => {
+                Stmt::Op(Op {
+                    queue,
+                    kind: OpKind::AllGather(copy),
+                    origin,
+                }) => {
                     out.extend(before(Part::Whole));
-                    out.extend(self.all_gather(Op { queue: *queue, kind: OpKind::PushAll(copy.clone()), origin: *origin }));
+                    out.extend(self.all_gather(Op {
+                        queue: *queue,
+                        kind: OpKind::PushAll(copy.clone()),
+                        origin: *origin,
+                    }));
                 }
-                Stmt::Loop { var, trip, max_trip, body } => {
+                Stmt::Loop {
+                    var,
+                    trip,
+                    max_trip,
+                    body,
+                } => {
                     out.extend(before(Part::Whole));
                     let body = self.block(body, depth + 1, *max_trip > 1);
-                    out.push(Stmt::Loop { var: *var, trip: trip.clone(), max_trip: *max_trip, body });
+                    out.push(Stmt::Loop {
+                        var: *var,
+                        trip: trip.clone(),
+                        max_trip: *max_trip,
+                        body,
+                    });
                 }
-                Stmt::Op(_) | Stmt::Let { .. } | Stmt::Wait { .. } | Stmt::Post { .. } | Stmt::Advance(_) => {
+                Stmt::Op(_)
+                | Stmt::Let { .. }
+                | Stmt::Wait { .. }
+                | Stmt::Post { .. }
+                | Stmt::Advance(_) => {
                     out.extend(before(Part::Whole));
                     out.push(stmt.clone());
                 }
@@ -296,5 +386,53 @@ impl Sync<'_> {
             post(queue, arrived, 1, true),
             wait(queue, arrived, cores),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::*;
+
+    #[test]
+    fn too_few_semaphores_and_malformed_programs_are_errors() {
+        let mut b = Build::new(2);
+        let (x, all, ring) = (
+            b.sram("x", 64),
+            b.sram("all", 128),
+            b.ring("pages", Queue::Vpu, 64),
+        );
+        let w = b.weights("w", 64);
+        b.stream(
+            ring,
+            vec![load(page(ring, 0), at(w, 0), 64)],
+            vec![copy_view(at(x, 0), page(ring, 0), 16)],
+        );
+        b.op(all_gather(all, x, 64));
+        let mut program = b.placed();
+        let (_, stats) = synchronise(&program, 5).unwrap();
+        assert_eq!(
+            stats,
+            SyncStats {
+                semaphores: 5,
+                dependences: 1,
+                carried: 0,
+                implied: 0
+            }
+        );
+        let text = synchronise(&program, 4).unwrap_err().to_string();
+        assert_eq!(
+            text,
+            "entry `test` needs 5 semaphores (2 for rings, 2 for all-gathers, 1 for dependences between engines), a core of this \
+             chip has 4"
+        );
+        program.rings[0].consumer = Queue::Mxu;
+        let text = synchronise(&program, 5).unwrap_err().to_string();
+        assert_eq!(
+            text,
+            "entry `test`: a stream of ring `pages` is not filled by dma0 and consumed by mxu"
+        );
+        program.buffers[0].addr = None;
+        assert!(synchronise(&program, 5).is_err());
     }
 }

@@ -55,7 +55,9 @@ impl Edges {
     /// All edges, by pair.
     pub fn iter(&self) -> impl Iterator<Item = Edge> {
         pairs().flat_map(|(from, to)| {
-            self.pairs[from as usize][to as usize].iter().map(move |&(a, b)| Edge { from, to, a, b })
+            self.pairs[from as usize][to as usize]
+                .iter()
+                .map(move |&(a, b)| Edge { from, to, a, b })
         })
     }
 
@@ -92,7 +94,10 @@ impl Edges {
 
 /// All ordered pairs of different engines.
 pub fn pairs() -> impl Iterator<Item = (Queue, Queue)> {
-    Queue::ALL.iter().flat_map(|&from| Queue::ALL.iter().map(move |&to| (from, to))).filter(|(from, to)| from != to)
+    Queue::ALL
+        .iter()
+        .flat_map(|&from| Queue::ALL.iter().map(move |&to| (from, to)))
+        .filter(|(from, to)| from != to)
 }
 
 /// Whether the edges of `sets`, `skip` aside, order the end of `edge.a` on `edge.from` before the beginning of `edge.b` on `edge.to`.
@@ -107,7 +112,10 @@ pub fn ordered(sets: &[&Edges], skip: Option<Edge>, edge: Edge) -> bool {
             if after[from] == u64::MAX {
                 continue;
             }
-            let reached = sets.iter().filter_map(|set| set.next(from, to, after[from], skip)).min();
+            let reached = sets
+                .iter()
+                .filter_map(|set| set.next(from, to, after[from], skip))
+                .min();
             if let Some(b) = reached
                 && 2 * u64::from(b) < after[to]
             {
@@ -150,14 +158,20 @@ mod tests {
 
     #[test]
     fn reduction_is_monotone() {
-        let list = [(0, 3), (1, 3), (1, 5), (2, 4), (0, 9), (5, 6)].map(|(a, b)| edge(Mxu, Vpu, a, b));
+        let list =
+            [(0, 3), (1, 3), (1, 5), (2, 4), (0, 9), (5, 6)].map(|(a, b)| edge(Mxu, Vpu, a, b));
         let kept: Vec<_> = edges(&list).iter().map(|e| (e.a, e.b)).collect();
         assert_eq!(kept, [(1, 3), (2, 4), (5, 6)]);
     }
 
     #[test]
     fn an_edge_around_two_others_is_implied() {
-        let mut e = edges(&[edge(Mxu, Vpu, 0, 1), edge(Vpu, Dma1, 1, 2), edge(Mxu, Dma1, 0, 2), edge(Mxu, Dma1, 3, 4)]);
+        let mut e = edges(&[
+            edge(Mxu, Vpu, 0, 1),
+            edge(Vpu, Dma1, 1, 2),
+            edge(Mxu, Dma1, 0, 2),
+            edge(Mxu, Dma1, 3, 4),
+        ]);
         assert_eq!(remove_implied(&mut e, &Edges::default()), 1);
         assert!(e.iter().all(|e| (e.from, e.to, e.a) != (Mxu, Dma1, 0)));
     }
@@ -168,6 +182,9 @@ mod tests {
         let e = edges(&[edge(Mxu, Vpu, 0, 1), edge(Vpu, Dma1, 0, 1)]);
         assert!(!ordered(&[&e], None, edge(Mxu, Dma1, 0, 9)));
         let fixed = edges(&[edge(Dma0, Mxu, 4, 4)]);
-        assert!(ordered(&[&e, &fixed], None, edge(Dma0, Mxu, 4, 4)), "within one stream");
+        assert!(
+            ordered(&[&e, &fixed], None, edge(Dma0, Mxu, 4, 4)),
+            "within one stream"
+        );
     }
 }

@@ -24,6 +24,7 @@ pub use access::*;
 pub use expr::{Expr, Scope, VarId};
 pub use lower::{LAUNCH_PAST, LAUNCH_TOKENS, LowerError, LowerProblem, TileParams, lower};
 pub use parse::ParseError;
+pub use print::OpPrinter;
 pub use program::*;
 pub use search::{candidates, kv_block};
 pub use weights::{PackError, Packing, WeightItem, WeightPlan};

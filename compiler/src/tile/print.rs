@@ -128,7 +128,22 @@ impl Expr {
 impl Op {
     /// The text of the op in the context of `program`: one line, without its origin.
     pub fn text(&self, program: &Program) -> String {
-        print_op(self, &Names::new(program))
+        OpPrinter::new(program).text(self)
+    }
+}
+
+/// Prints many ops of one program: looks its names up once, not for every op as [`Op::text`].
+pub struct OpPrinter(Names);
+
+impl OpPrinter {
+    /// For the ops of `program`.
+    pub fn new(program: &Program) -> OpPrinter {
+        OpPrinter(Names::new(program))
+    }
+
+    /// The text of an op of the program: one line, without its origin.
+    pub fn text(&self, op: &Op) -> String {
+        print_op(op, &self.0)
     }
 }
 

@@ -280,6 +280,7 @@ impl<'a> Origins<'a> {
     }
 
     /// Names of everything the chosen node of a class stands for, in the order of the imported graph.
+    /// Constants do not count: one may serve many nodes and carries the name of the first.
     fn of(&self, class: Id) -> Origin {
         let roots = self.roots(class);
         let mut covered: BTreeSet<ValueId> = roots.iter().copied().collect();
@@ -293,6 +294,9 @@ impl<'a> Origins<'a> {
         }
         let mut origin = Origin::new();
         for value in covered {
+            if matches!(self.old.op(value), Op::Const(_)) {
+                continue;
+            }
             merge_origin(&mut origin, self.old.origin(value));
         }
         origin
