@@ -79,6 +79,8 @@ impl Summary {
 #[derive(Debug, Serialize)]
 struct Found {
     line: usize,
+    column: usize,
+    width: usize,
     key: String,
     message: String,
 }
@@ -113,11 +115,11 @@ fn list(json: bool, io: &mut Io) -> Result<(), Error> {
     let head = ["chip", "cores", "SRAM", "DRAM", "bandwidth", "clock"];
     let [name, cores, sram, dram, bandwidth, clock] = head;
     io.line(format_args!(
-        "{name:<8} {cores:>5} {sram:>12} {dram:>12} {bandwidth:>12} {clock:>9}"
+        "{name:<26} {cores:>5} {sram:>12} {dram:>12} {bandwidth:>12} {clock:>9}"
     ))?;
     for chip in chips {
         io.line(format_args!(
-            "{:<8} {:>5} {:>12} {:>12} {:>7.1} GB/s {:>5.2} GHz  {}",
+            "{:<26} {:>5} {:>12} {:>12} {:>7.1} GB/s {:>5.2} GHz  {}",
             chip.name,
             chip.cores,
             show::bytes(chip.sram_bytes),
@@ -139,6 +141,8 @@ fn check(file: &str, json: bool, io: &mut Io) -> Result<(), Error> {
     if json {
         let found = |p: &Problem| Found {
             line: p.line,
+            column: p.column,
+            width: p.width,
             key: p.key.clone(),
             message: p.message.clone(),
         };
@@ -159,14 +163,10 @@ fn list_of(name: &str, problems: &[Problem]) -> String {
         _ => format!("chip `{name}` has {} problems", problems.len()),
     };
     for problem in problems {
-        text.push_str("\n  ");
-        if problem.line > 0 {
-            text.push_str(&format!("line {}: ", problem.line));
+        for line in problem.report().lines() {
+            text.push_str("\n  ");
+            text.push_str(line);
         }
-        if !problem.key.is_empty() {
-            text.push_str(&format!("{}: ", problem.key));
-        }
-        text.push_str(&problem.message);
     }
     text
 }

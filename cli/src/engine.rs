@@ -4,6 +4,7 @@ use crate::compile::{self, CompileArgs};
 use crate::text::Tokenizer;
 use crate::{Context, Error, Io, chip, file};
 use llmc_isa::container::{Binary, StateTensor};
+use llmc_isa::energy::Energy;
 use llmc_runtime_emu::{Options, RunError, Session, host::Logits};
 use llmc_tensor::{DType, Tensor};
 use std::path::Path;
@@ -17,8 +18,8 @@ pub struct Spent {
     pub launches: u64,
     /// Cycles of the chip's clock.
     pub cycles: u64,
-    /// Energy in joules.
-    pub joules: Option<f64>,
+    /// Energy by class.
+    pub energy: Energy,
     /// Time on this host.
     pub host: Duration,
 }
@@ -27,10 +28,7 @@ impl std::ops::AddAssign for Spent {
     fn add_assign(&mut self, other: Spent) {
         self.launches += other.launches;
         self.cycles += other.cycles;
-        self.joules = match (self.joules, other.joules) {
-            (Some(a), Some(b)) => Some(a + b),
-            (a, b) => a.or(b),
-        };
+        self.energy += other.energy;
         self.host += other.host;
     }
 }
@@ -217,11 +215,11 @@ impl Engine {
             stats,
             launches,
         } = found;
-        let joules = Some(stats.energy(self.session.chip()).total());
+        let energy = stats.energy(self.session.chip());
         let spent = Spent {
             launches,
             cycles: stats.cycles,
-            joules,
+            energy,
             host,
         };
         Ok(Step {

@@ -1,6 +1,7 @@
 //! `llmc eval`: what a program says about given tokens, or about a text.
 
 use crate::compile::CompileArgs;
+use crate::energy::PerToken;
 use crate::engine::{Engine, Spent};
 use crate::{Context, Error, Io, perplexity, show, text};
 use llmc_tensor::{DType, Tensor, npy, npz};
@@ -71,6 +72,8 @@ struct Fed {
     cycles: u64,
     chip_s: f64,
     emulation_s: f64,
+    #[serde(flatten)]
+    energy: PerToken,
 }
 
 /// Runs `llmc eval`.
@@ -103,7 +106,8 @@ fn of_text(options: &Options, path: &Path, io: &mut Io) -> Result<(), Error> {
     io.line(format_args!(
         "tokens          {}",
         show::count(found.tokens as u64)
-    ))
+    ))?;
+    io.line(format_args!("energy          {}", found.energy))
 }
 
 fn feed(options: &Options, path: &Path, io: &mut Io) -> Result<(), Error> {
@@ -147,6 +151,7 @@ fn feed(options: &Options, path: &Path, io: &mut Io) -> Result<(), Error> {
         cycles: spent.cycles,
         chip_s: spent.cycles as f64 / engine.clock_hz() as f64,
         emulation_s: spent.host.as_secs_f64(),
+        energy: PerToken::of(&spent.energy, tokens.len() as f64),
     };
     if options.json {
         return io.json(&fed);
@@ -159,7 +164,8 @@ fn feed(options: &Options, path: &Path, io: &mut Io) -> Result<(), Error> {
         show::seconds(fed.chip_s),
         engine.chip_name(),
         show::seconds(fed.emulation_s)
-    ))
+    ))?;
+    io.line(format_args!("energy: {}", fed.energy))
 }
 
 /// Reads token ids: an integer array [1, T] or [T].

@@ -1,6 +1,7 @@
 //! `llmc generate`: continues a text.
 
 use crate::compile::CompileArgs;
+use crate::energy::PerToken;
 use crate::engine::{Engine, Spent};
 use crate::sampler::{Sampler, Sampling};
 use crate::{Error, Io, show};
@@ -110,7 +111,9 @@ struct Statistics {
     /// Tokens of the decode launches over their chip time.
     chip_tokens_per_s: Option<f64>,
     cycles_per_token: Option<f64>,
-    joules_per_token: Option<f64>,
+    /// Of the decode launches; left out if there are none.
+    #[serde(flatten)]
+    energy: Option<PerToken>,
     /// Host time of compiling, if a model was given.
     compile_s: Option<f64>,
     /// Host time of all launches.
@@ -259,7 +262,7 @@ fn statistics(
         time_to_first_token_s: prefill.cycles as f64 / hz,
         chip_tokens_per_s: decoded.then(|| steps * hz / decode.cycles.max(1) as f64),
         cycles_per_token: decoded.then(|| decode.cycles as f64 / steps),
-        joules_per_token: decode.joules.filter(|_| decoded).map(|j| j / steps),
+        energy: decoded.then(|| PerToken::of(&decode.energy, steps)),
         compile_s,
         emulation_s,
         emulated_tokens_per_s: new_tokens as f64 / emulation_s.max(1e-9),
@@ -289,10 +292,10 @@ fn report(s: &Statistics, io: &mut Io) {
         "{} to the first token",
         show::seconds(s.time_to_first_token_s)
     ));
-    if let Some(joules) = s.joules_per_token {
-        chip.push_str(&format!(", {:.3} mJ/token", joules * 1e3));
-    }
     io.note(chip);
+    if let Some(energy) = &s.energy {
+        io.note(format_args!("energy: {energy}"));
+    }
     let mut host = format!(
         "this host: {} emulated tokens/s",
         show::rate(s.emulated_tokens_per_s)

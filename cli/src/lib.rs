@@ -8,6 +8,7 @@ mod chip;
 mod compile;
 mod disasm;
 mod dump;
+mod energy;
 mod engine;
 mod error;
 mod eval;

@@ -1,6 +1,7 @@
 //! How well a model predicts a text.
 
-use crate::engine::Engine;
+use crate::energy::PerToken;
+use crate::engine::{Engine, Spent};
 use crate::text::Tokenizer;
 use crate::{Error, Io};
 use serde::Serialize;
@@ -16,6 +17,9 @@ pub struct Perplexity {
     pub bits_per_byte: f64,
     /// Tokens that were predicted.
     pub tokens: usize,
+    /// Energy over the predicted tokens.
+    #[serde(flatten)]
+    pub energy: PerToken,
 }
 
 /// A stretch of tokens that the model sees at once, and how many of the first are not predicted.
@@ -49,12 +53,13 @@ pub fn evaluate(
         ));
     }
     let shown = io.progress("evaluating");
-    let (mut bits, mut tokens) = (0.0, 0);
+    let (mut bits, mut tokens, mut spent) = (0.0, 0, Spent::default());
     for window in &windows {
         engine.reset()?;
         let mut at = 0;
         for chunk in window.tokens.chunks(engine.chunk()) {
             let step = engine.score(chunk)?;
+            spent += step.spent;
             for row in step.logits.chunks_exact(step.logits.len() / chunk.len()) {
                 at += 1;
                 if at >= window.given
@@ -73,6 +78,7 @@ pub fn evaluate(
         bits_per_token,
         bits_per_byte: bits / text.len() as f64,
         tokens,
+        energy: PerToken::of(&spent.energy, tokens as f64),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Which bytes a resolved instruction reads and writes: used to check bounds, initialisation and races.
 
-use crate::inst::{AttFin, AttInit, AttStep, DmaGather, Inst, MxuMm};
-use crate::operand::{Ext, Scope, VOp};
+use crate::inst::{AttFin, AttInit, AttStep, DmaGather, DmaScatter, Inst, MxuDrain, MxuMm, MxuMmq};
+use crate::operand::{DType, Ext, Scope, VOp};
 
 /// Columns of a panel of the matrix unit's B operand.
 pub const PANEL: u32 = 16;
@@ -93,8 +93,8 @@ impl Access {
 }
 
 /// All accesses of a resolved instruction, reads before writes. Empty if an extent is 0, and for `ctl` and `sem`.
-/// `dma.gather` lists its indices and its destination; which table rows it reads depends on the indices and is up to the
-/// executor. `att.step` lists a whole block of keys and values even where the mask hides rows.
+/// `dma.gather` lists its indices and its destination, `dma.scatter` its indices and its source; which table rows they touch
+/// depends on the indices and is up to the executor. `att.step` lists a whole block of keys and values even where the mask hides rows.
 pub fn accesses(inst: &Inst) -> Vec<Access> {
     let list = match inst {
         Inst::CtlLi(_)
@@ -178,7 +178,10 @@ pub fn accesses(inst: &Inst) -> Vec<Access> {
             ]
         }
         Inst::DmaGather(i) => gather(i),
+        Inst::DmaScatter(i) => scatter(i),
         Inst::MxuMm(i) => matmul(i),
+        Inst::MxuMmq(i) => quantised(i),
+        Inst::MxuDrain(i) => drain(i),
         Inst::VpuUnary(i) => {
             let n = [i.n0.n, i.n1.n, i.n2.n];
             vec![vector("a", &i.a, n), vector("dst", &i.dst, n).written()]
@@ -198,6 +201,32 @@ pub fn accesses(inst: &Inst) -> Vec<Access> {
                 vector("a", &i.a, [i.n0.n, i.n1.n, i.n2.n]),
                 vector("dst", &i.dst, [i.n0.n, i.n1.n, one]).written(),
             ]
+        }
+        Inst::VpuInt(i) => {
+            let n = [i.n0.n, i.n1.n, i.n2.n];
+            vec![
+                vector("a", &i.a, n),
+                vector("b", &i.b, n),
+                vector("dst", &i.dst, n).written(),
+            ]
+        }
+        Inst::VpuSelect(i) => {
+            let n = [i.n0.n, i.n1.n, i.n2.n];
+            vec![
+                vector("a", &i.a, n),
+                vector("b", &i.b, n),
+                vector("mask", &i.mask, n),
+                vector("dst", &i.dst, n).written(),
+            ]
+        }
+        Inst::VpuQuant(i) => {
+            let n = [i.n0.n, i.n1.n, i.n2.n];
+            let mut list = vec![vector("a", &i.a, n), vector("scale", &i.scale, n)];
+            if i.op.has_zero() {
+                list.push(vector("zero", &i.zero, n));
+            }
+            list.push(vector("dst", &i.dst, n).written());
+            list
         }
         Inst::AttInit(i) => att_init(i),
         Inst::AttStep(i) => att_step(i),
@@ -258,7 +287,7 @@ fn rows(operand: &'static str, base: u32, s: [u32; 2], n: [u32; 2], bytes: u32) 
 fn vector(operand: &'static str, v: &VOp, [n0, n1, n2]: [u32; 3]) -> Access {
     let elements = if v.bcast { n2.min(1) } else { n2 };
     let mut access = rows(operand, v.addr.off, [v.s0, v.s1], [n0, n1], 1);
-    access.bytes = u64::from(elements) * u64::from(v.dtype.bytes());
+    access.bytes = v.dtype.size_of(elements.into());
     access
 }
 
@@ -268,6 +297,21 @@ fn gather(i: &DmaGather) -> Vec<Access> {
     let mut index = rows("index", i.index.off, [0, 0], [1, 1], 1);
     index.bytes = u64::from(count) * u64::from(i.index_type.bytes());
     vec![index, dst.written()]
+}
+
+fn scatter(i: &DmaScatter) -> Vec<Access> {
+    let count = i.count.n;
+    let src = rows("src", i.src.off, [i.src_s0, 0], [count, 1], i.bytes);
+    let index_bytes = u64::from(count) * u64::from(i.index_type.bytes());
+    vec![run("index", i.index.off, index_bytes), src]
+}
+
+/// Contiguous bytes in SRAM.
+fn run(operand: &'static str, base: u32, bytes: u64) -> Access {
+    Access {
+        bytes,
+        ..rows(operand, base, [0, 0], [1, 1], 1)
+    }
 }
 
 fn matmul(i: &MxuMm) -> Vec<Access> {
@@ -293,6 +337,71 @@ fn matmul(i: &MxuMm) -> Vec<Access> {
     list
 }
 
+fn quantised(i: &MxuMmq) -> Vec<Access> {
+    let (m, n, k) = (i.m.n, i.n.n, u64::from(i.k));
+    if k == 0 {
+        return Vec::new();
+    }
+    let panels = n.div_ceil(PANEL);
+    let groups = if i.group == 0 {
+        1
+    } else {
+        k / u64::from(i.group)
+    };
+    let wide = |operand, base: u32, stride: u32, count: u32, bytes: u64| Access {
+        bytes,
+        ..rows(operand, base, [stride, 0], [count, 1], 1)
+    };
+    let per_panel = u64::from(PANEL);
+    let codes = i.b_type.size_of(k * per_panel);
+    let scales = i.scale_type.size_of(groups * per_panel);
+    let mut list = vec![wide("a", i.a.off, i.a_s0, m, i.a_type.size_of(k))];
+    if i.a_type == DType::I8 {
+        list.push(run("a_scale", i.a_scale.off, u64::from(m) * 4));
+    }
+    list.push(wide("b", i.b.off, i.b_panel_stride, panels, codes));
+    let stride = i.scale_panel_stride;
+    list.push(wide("scale", i.scale.off, stride, panels, scales));
+    if i.zeros {
+        let stride = i.zero_panel_stride;
+        list.push(wide("zero", i.zero.off, stride, panels, groups * per_panel));
+    }
+    let c = wide("dst", i.dst.off, i.dst_s0, m, u64::from(n) * 4);
+    if i.acc {
+        list.push(c);
+    }
+    list.push(c.written());
+    list
+}
+
+fn drain(i: &MxuDrain) -> Vec<Access> {
+    let (m, n) = (i.m.n, u64::from(i.n.n));
+    let wide = |operand, base: u32, stride: u32, bytes: u64| Access {
+        bytes,
+        ..rows(operand, base, [stride, 0], [m, 1], 1)
+    };
+    let mut list = vec![wide("src", i.src.off, i.src_s0, n * 4)];
+    if i.biased {
+        list.push(run("bias", i.bias.off, n * 4));
+    }
+    if i.scaled {
+        list.push(run("scale", i.scale.off, u64::from(m) * 4));
+    }
+    list.push(wide("dst", i.dst.off, i.dst_s0, i.dst_type.size_of(n)).written());
+    list
+}
+
+/// Bytes of a row of keys or values of `d` elements in `att.step`: integer codes are filled up to a multiple of 4 and
+/// followed by the f32 scale of the row.
+pub const fn kv_row_bytes(kv_type: DType, d: u16) -> u32 {
+    let elements = kv_type.size_of(d as u64) as u32;
+    if kv_type.is_int() {
+        elements.next_multiple_of(4) + 4
+    } else {
+        elements
+    }
+}
+
 /// Bytes of the attention state.
 fn att_state(state: u32, rows_n: u32, heads: u16, d: u16) -> Access {
     let per_row = u32::from(heads) * (u32::from(d) + 2);
@@ -306,13 +415,21 @@ fn att_state(state: u32, rows_n: u32, heads: u16, d: u16) -> Access {
 }
 
 fn att_init(i: &AttInit) -> Vec<Access> {
-    vec![att_state(i.state.off, i.rows.n, i.heads, i.d).written()]
+    let state = att_state(i.state.off, i.rows.n, i.heads, i.d).written();
+    match i.sinks {
+        false => vec![state],
+        true => vec![run("sink", i.sink.off, u64::from(i.heads) * 4), state],
+    }
 }
 
 fn att_step(i: &AttStep) -> Vec<Access> {
     let d = u32::from(i.d);
     let state = att_state(i.state.off, i.rows.n, i.heads, i.d);
-    let row = d * i.kv_type.bytes();
+    let row = if d == 0 {
+        0
+    } else {
+        kv_row_bytes(i.kv_type, i.d)
+    };
     vec![
         rows(
             "q",

@@ -3,6 +3,9 @@
 //! A chip file is TOML. `name` and `description` come first; then each parameter of [`PARAMS`] in its section, as
 //! `key = { value = .., source = "..", status = "verified" | "secondary" | "estimate" }`, with the unit in the key.
 //! Compiler and emulator read the same file; nothing else knows sizes or speeds.
+//!
+//! The section `claim` repeats what the maker says of the whole chip, and serves [`Chip::check`] alone: it is in no fingerprint,
+//! and changing a parameter by hand drops it.
 
 mod check;
 mod parse;
@@ -11,17 +14,26 @@ mod schema;
 mod params;
 
 pub use check::Problem;
-pub use params::{Dataflow, PARAMS, Param, ParamInfo, ParamKind, Status, Value};
+pub use params::{Dataflow, PARAMS, Param, ParamInfo, ParamKind, Place, Status, Value};
 pub use schema::json_schema;
 
 use params::Params;
 use std::path::Path;
 
 /// Chip files that are built in: name and text.
-const PRESETS: [(&str, &str); 2] = [
+const PRESETS: [(&str, &str); 5] = [
     ("ideal", include_str!("../chips/ideal.toml")),
     ("edge", include_str!("../chips/edge.toml")),
+    ("h100-like", include_str!("../chips/h100-like.toml")),
+    ("groq-like", include_str!("../chips/groq-like.toml")),
+    (
+        "tenstorrent-blackhole-like",
+        include_str!("../chips/tenstorrent-blackhole-like.toml"),
+    ),
 ];
+
+/// Section of a chip file that only serves its check: what the maker says of the whole chip.
+const CLAIM: &str = "claim";
 
 /// A chip as described by a chip file. Always consistent: [`Chip::check`] has found nothing when it was made or changed.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,9 +57,9 @@ impl ChipError {
     fn single(origin: &str, key: &str, message: String) -> ChipError {
         let problem = Problem {
             origin: origin.to_string(),
-            line: 0,
             key: key.to_string(),
             message,
+            ..Problem::default()
         };
         ChipError {
             problems: vec![problem],
@@ -102,10 +114,17 @@ impl Chip {
             .position(|p| p.path() == key)
             .ok_or_else(|| fail(parse::unknown_key(key)))?;
         let mut chip = self.clone();
-        let set = chip
-            .params
-            .set(index, &value.into(), "set by hand", Status::Estimate, 0);
-        set.map_err(fail)?;
+        let mut set = |index, value: &Value, source| {
+            let place = Place::default();
+            chip.params
+                .set(index, value, source, Status::Estimate, place)
+        };
+        set(index, &value.into(), "set by hand").map_err(fail)?;
+        if PARAMS.get(index).is_some_and(|p| p.section != CLAIM) {
+            for (index, _) in (0..).zip(PARAMS).filter(|(_, p)| p.section == CLAIM) {
+                set(index, &Value::Int(0), "none: changed by hand").map_err(fail)?;
+            }
+        }
         chip.text = chip.render();
         *self = chip.checked()?;
         Ok(())
@@ -152,10 +171,11 @@ impl Chip {
             .collect()
     }
 
-    /// BLAKE3 hash of all parameter values, hexadecimal. Name, description, sources and layout of the file do not count.
+    /// BLAKE3 hash of all parameter values, hexadecimal. Name, description, sources, claims and layout of the file do not count.
     pub fn fingerprint(&self) -> String {
         let mut hash = blake3::Hasher::new();
-        for (info, value, ..) in self.params() {
+        let params = self.params().into_iter();
+        for (info, value, ..) in params.filter(|(info, ..)| info.section != CLAIM) {
             hash.update(format!("{}={value}\n", info.path()).as_bytes());
         }
         hash.finalize().to_hex().to_string()
@@ -230,6 +250,12 @@ impl Chip {
     /// Semaphores of a core.
     pub fn semaphores(&self) -> u32 {
         self.core_semaphores() as u32
+    }
+
+    /// Peak of bf16 products of the whole chip, in operations per second: two per multiply-accumulate.
+    pub fn peak_bf16_ops_per_s(&self) -> f64 {
+        let cells = self.mxu_rows() as f64 * self.mxu_cols() as f64;
+        2.0 * cells * f64::from(self.cores()) * self.clock_hz() as f64
     }
 
     /// Power drawn whatever the chip does, in watts.

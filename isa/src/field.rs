@@ -444,7 +444,9 @@ macro_rules! set_fields {
     )*};
 }
 
-set_fields!(Queue, DType, IndexType, Scope, UnaryFn, BinaryFn, ReduceFn);
+set_fields!(
+    Queue, DType, IndexType, Scope, UnaryFn, BinaryFn, IntFn, QuantFn, ActFn, ReduceFn
+);
 
 /// Layout of a packed vector operand, from bit 0: address 32, s0 32, s1 32, flag 1, type the rest.
 impl Field for VOp {

@@ -8,6 +8,7 @@
 //! | [`asm`] | whole programs as text: assembler and disassembler |
 //! | [`access`] | which bytes a resolved instruction reads and writes |
 //! | [`timing`] | what a resolved instruction costs on a chip |
+//! | [`energy`] | what work costs in joules |
 //! | [`numerics`] | chip arithmetic, to the bit |
 //! | [`chip`] | chip files: presets, loader, checks |
 //! | [`container`] | the ELF container of compiled programs |
@@ -19,6 +20,7 @@ pub mod access;
 pub mod asm;
 pub mod chip;
 pub mod container;
+pub mod energy;
 pub mod field;
 pub mod inst;
 pub mod manual;
@@ -31,6 +33,6 @@ pub use inst::{
     DecodeError, EncodeError, Execute, Inst, ResolveError, WORD_BYTES, Word, decode, encode,
 };
 pub use operand::{
-    BinaryFn, DAddr, DType, Ext, IndexType, Queue, REGISTERS, ReduceFn, Reg, Regs, SAddr, Scope,
-    Sem, UnaryFn, VOp, Val,
+    ActFn, BinaryFn, DAddr, DType, Ext, IndexType, IntFn, QuantFn, Queue, REGISTERS, ReduceFn, Reg,
+    Regs, SAddr, Scope, Sem, UnaryFn, VOp, Val,
 };

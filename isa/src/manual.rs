@@ -1,8 +1,11 @@
 //! Generates the documents of the instruction set from its rows: `MANUAL.md`, and `isa_pkg.sv` in [`sv_package`].
 
 use crate::field::Field;
-use crate::inst::{FieldInfo, ROWS, RowInfo, WORD_BYTES};
-use crate::operand::{BinaryFn, DType, IndexType, Queue, ReduceFn, Scope, UnaryFn};
+use crate::inst::{FieldInfo, Inst, ROWS, RowInfo, WORD_BYTES};
+use crate::operand::{
+    ActFn, BinaryFn, DType, IndexType, IntFn, QuantFn, Queue, ReduceFn, Scope, UnaryFn,
+};
+use crate::{energy, timing};
 
 /// Fields of a row in the order of their bytes, with unused bytes as `None`: (first, one past last, field).
 fn byte_order(row: &RowInfo) -> Vec<(usize, usize, Option<&'static FieldInfo>)> {
@@ -33,7 +36,9 @@ fn sets() -> Vec<(&'static str, Members)> {
             vec![$((<$ty as Field>::NAME, $ty::ALL.iter().map(|v| (*v as u8, v.name(), v.doc().trim())).collect())),*]
         };
     }
-    members!(Queue, DType, IndexType, Scope, UnaryFn, BinaryFn, ReduceFn)
+    members!(
+        Queue, DType, IndexType, Scope, UnaryFn, BinaryFn, IntFn, QuantFn, ActFn, ReduceFn
+    )
 }
 
 /// Mnemonics of a row: one, or those of its family.
@@ -88,6 +93,12 @@ pub fn manual() -> String {
             out += &format!("| {value} | `{text}` | {} |\n", doc.replace('|', "\\|"));
         }
     }
+    out += &format!("\n{}\n{}\n", timing::DOC, energy::DOC);
+    out += "## Faults\n\nA fault ends the launch. It names instruction, core, engine, address range and owning buffer, and for a race the earlier access.\n\n\
+            | fault | meaning |\n|---|---|\n";
+    for (name, meaning) in timing::FAULTS {
+        out += &format!("| {name} | {meaning} |\n");
+    }
     out += "\n## Instructions\n\n| opcode | mnemonic | engine | |\n|---|---|---|---|\n";
     for row in ROWS {
         let names: Vec<String> = mnemonics(row).iter().map(|m| format!("`{m}`")).collect();
@@ -112,8 +123,9 @@ fn section(row: &RowInfo) -> String {
         row.mnemonic.to_string()
     };
     let mut out = format!("\n### {title}\n\n");
-    for line in row.doc {
-        out += &format!("{}  \n", line.trim());
+    let mut doc = row.doc.iter();
+    for line in doc.by_ref().take(1) {
+        out += &format!("{}\n\n", line.trim());
     }
     let engine = match row.engine {
         "ctl" => "the controller itself".to_string(),
@@ -121,8 +133,10 @@ fn section(row: &RowInfo) -> String {
         engine => format!("engine `{engine}`"),
     };
     out += &format!(
-        "\nOpcode {:#04x}, run by {engine}.\n\n| bytes | field | type | |\n|---|---|---|---|\n",
-        row.opcode
+        "**Syntax.** `{}`\n\n**Encoding.** Opcode {:#04x}, run by {engine}.\n\n```\n{}```\n\n| bytes | field | type | |\n|---|---|---|---|\n",
+        syntax(row),
+        row.opcode,
+        drawing(row)
     );
     for (lo, hi, field) in byte_order(row) {
         let bytes = if hi - lo == 1 {
@@ -135,6 +149,82 @@ fn section(row: &RowInfo) -> String {
             None => format!("| {bytes} | | | 0 |\n"),
         };
     }
+    let operation: Vec<&str> = doc.map(|line| line.trim()).collect();
+    if !operation.is_empty() {
+        out += &format!("\n**Operation.** {}\n", operation.join("  \n"));
+    }
+    let Some(described) = Inst::zeroed(row.opcode).map(|inst| timing::describe(&inst)) else {
+        return out;
+    };
+    out += &format!("\n**Timing.** {}.", described.busy);
+    if !described.latency.is_empty() {
+        out += &format!(" Latency: {}.", described.latency);
+    }
+    out + &format!(
+        "\n\n**Energy.** {}.\n\n**Faults.** {}.\n",
+        described.energy,
+        described.faults.join(", ")
+    )
+}
+
+/// The text form of a row, with the types of its fields.
+fn syntax(row: &RowInfo) -> String {
+    let family = row.is_family();
+    let fields = row.fields.iter().filter(|f| !(family && f.name == "op"));
+    let fields: Vec<String> = fields.map(|f| format!("{}={}", f.name, f.ty)).collect();
+    let op = if family { "OP" } else { "" };
+    format!("{}{op} {}", row.mnemonic, fields.join(", "))
+        .trim_end()
+        .to_string()
+}
+
+/// Bytes of a line of a drawing.
+const DRAWN: usize = 16;
+/// Characters of a byte in a drawing, its left border included.
+const CELL: usize = 6;
+
+/// The bytes of a word as boxes, [`DRAWN`] to a line. Names that do not fit end in `~`.
+fn drawing(row: &RowInfo) -> String {
+    let mut parts = vec![(0, 1, format!("{:#04x}", row.opcode))];
+    for (lo, hi, field) in byte_order(row) {
+        parts.push((lo, hi, field.map_or("0", |f| f.name).to_string()));
+    }
+    let rule = |out: &mut String, borders: &dyn Fn(usize) -> bool| {
+        *out += "    ";
+        for byte in 0..DRAWN {
+            out.push(if borders(byte) { '+' } else { '-' });
+            *out += &"-".repeat(CELL - 1);
+        }
+        *out += "+\n";
+    };
+    let mut out = String::from("   ");
+    for byte in 0..DRAWN {
+        out += &format!("{byte:>CELL$}");
+    }
+    out.push('\n');
+    let starts = |at: usize| parts.iter().any(|(lo, ..)| *lo == at);
+    for line in (0..WORD_BYTES).step_by(DRAWN) {
+        rule(&mut out, &|byte| {
+            byte == 0 || starts(line + byte) || (line > 0 && starts(line - DRAWN + byte))
+        });
+        out += &format!("{line:>3} ");
+        for (lo, hi, name) in &parts {
+            let (from, to) = ((*lo).max(line), (*hi).min(line + DRAWN));
+            if from >= to {
+                continue;
+            }
+            let room = (to - from) * CELL - 1;
+            let mut label = name.clone();
+            if label.len() > room {
+                label.truncate(room - 1);
+                label.push('~');
+            }
+            out += &format!("|{label:^room$}");
+        }
+        out += "|\n";
+    }
+    let last = WORD_BYTES - DRAWN;
+    rule(&mut out, &|byte| byte == 0 || starts(last + byte));
     out
 }
 

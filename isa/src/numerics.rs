@@ -10,7 +10,9 @@
 //! The functions are branch-free selections, and `inline(always)`, so that loops over them vectorise; `mul_add` is only fast
 //! where the caller is compiled with the `fma` target feature, but gives the same bits everywhere.
 
-use crate::operand::{BinaryFn, ReduceFn, UnaryFn};
+pub mod convert;
+
+use crate::operand::{ActFn, BinaryFn, IntFn, QuantFn, ReduceFn, UnaryFn};
 
 /// Lanes of reductions and dot products.
 pub const LANES: usize = 8;
@@ -298,6 +300,19 @@ pub fn max(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
+/// 1 or 0.
+#[inline(always)]
+fn flag(yes: bool) -> f32 {
+    if yes { 1.0 } else { 0.0 }
+}
+
+/// -1, 1, or `x` itself if it is zero or NaN.
+#[inline(always)]
+pub fn sign(x: f32) -> f32 {
+    let positive = if x > 0.0 { 1.0 } else { x };
+    if x < 0.0 { -1.0 } else { positive }
+}
+
 /// The function of `vpu.{op}` on an element that has been scaled and biased.
 #[inline(always)]
 pub fn unary(op: UnaryFn, x: f32) -> f32 {
@@ -318,6 +333,13 @@ pub fn unary(op: UnaryFn, x: f32) -> f32 {
         UnaryFn::Erf => erf(x),
         UnaryFn::Sin => sin(x),
         UnaryFn::Cos => cos(x),
+        UnaryFn::Round => x.round_ties_even(),
+        UnaryFn::Floor => x.floor(),
+        UnaryFn::Ceil => x.ceil(),
+        UnaryFn::Trunc => x.trunc(),
+        UnaryFn::Sign => sign(x),
+        UnaryFn::Not => flag(x == 0.0),
+        UnaryFn::IsNan => flag(x.is_nan()),
     }
 }
 
@@ -331,6 +353,72 @@ pub fn binary(op: BinaryFn, a: f32, b: f32) -> f32 {
         BinaryFn::Div => a / b,
         BinaryFn::Min => min(a, b),
         BinaryFn::Max => max(a, b),
+        BinaryFn::Eq => flag(a == b),
+        BinaryFn::Ne => flag(a != b),
+        BinaryFn::Lt => flag(a < b),
+        BinaryFn::Le => flag(a <= b),
+        BinaryFn::And => flag((a != 0.0) & (b != 0.0)),
+        BinaryFn::Or => flag((a != 0.0) | (b != 0.0)),
+        BinaryFn::Xor => flag((a != 0.0) ^ (b != 0.0)),
+    }
+}
+
+/// The function of `vpu.{op}` on two integers.
+#[inline(always)]
+pub fn integer(op: IntFn, a: i32, b: i32) -> i32 {
+    let shift = (b as u32) & 31;
+    let shiftable = shift == b as u32;
+    match op {
+        IntFn::Iadd => a.wrapping_add(b),
+        IntFn::Isub => a.wrapping_sub(b),
+        IntFn::Imul => a.wrapping_mul(b),
+        IntFn::Imin => a.min(b),
+        IntFn::Imax => a.max(b),
+        IntFn::Ishl if shiftable => a << shift,
+        IntFn::Ishl => 0,
+        IntFn::Ishr if shiftable => a >> shift,
+        IntFn::Ishr => a >> 31,
+        IntFn::Iand => a & b,
+        IntFn::Ior => a | b,
+        IntFn::Ixor => a ^ b,
+        IntFn::Ieq => i32::from(a == b),
+        IntFn::Ilt => i32::from(a < b),
+        IntFn::Idiv => floor_div(a, b),
+        IntFn::Imod => a.wrapping_sub(floor_div(a, b).wrapping_mul(b)),
+    }
+}
+
+/// `floor(a / b)`, wrapping; 0 if b is 0.
+#[inline(always)]
+fn floor_div(a: i32, b: i32) -> i32 {
+    if b == 0 {
+        return 0;
+    }
+    let quotient = a.wrapping_div(b);
+    let above = a.wrapping_rem(b) != 0 && (a < 0) != (b < 0);
+    quotient.wrapping_sub(i32::from(above))
+}
+
+/// The function of `vpu.{op}` between numbers and codes; a quantised code still has to be rounded into the range of its
+/// type. Without a zero point, `zero` is not looked at.
+#[inline(always)]
+pub fn quantise(op: QuantFn, a: f32, scale: f32, zero: f32) -> f32 {
+    match op {
+        QuantFn::Quant => (a / scale).round_ties_even(),
+        QuantFn::Quantz => (a / scale).round_ties_even() + zero,
+        QuantFn::Dequant => a * scale,
+        QuantFn::Dequantz => (a - zero) * scale,
+    }
+}
+
+/// The activation `act` of `mxu.drain`.
+#[inline(always)]
+pub fn activate(act: ActFn, x: f32) -> f32 {
+    match act {
+        ActFn::None => x,
+        ActFn::Relu => relu(x),
+        ActFn::Silu => silu(x),
+        ActFn::Gelu => gelu(x),
     }
 }
 
@@ -359,14 +447,29 @@ fn lanes(x: &[f32], start: f32, f: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
     lanes
 }
 
-/// The reduction `vpu.{op}` of `x`. Lanes start at 0 (`maxr`: -inf) and are combined by [`combine8`] with `+` (`maxr`: [`max`]).
+/// The reduction `vpu.{op}` of `x`. Lanes start at 0 (`maxr`: -inf, `minr`: inf) and are combined by [`combine8`] with `+`
+/// (`maxr`, `absmax`: [`max`]; `minr`: [`min`]). [`argmax`] has no lanes.
 #[inline(always)]
 pub fn reduce8(op: ReduceFn, x: &[f32]) -> f32 {
     match op {
         ReduceFn::Sum => combine8(lanes(x, 0.0, |lane, v| lane + v), |a, b| a + b),
         ReduceFn::Maxr => combine8(lanes(x, f32::NEG_INFINITY, max), max),
         ReduceFn::Sumsq => combine8(lanes(x, 0.0, |lane, v| fma(v, v, lane)), |a, b| a + b),
+        ReduceFn::Minr => combine8(lanes(x, f32::INFINITY, min), min),
+        ReduceFn::Absmax => combine8(lanes(x, 0.0, |lane, v| max(v.abs(), lane)), max),
+        ReduceFn::Argmax => argmax(x) as f32,
     }
+}
+
+/// The index of the first element that is larger than all before it and -inf; 0 if there is none. NaN is never larger.
+pub fn argmax(x: &[f32]) -> u32 {
+    let mut best = (f32::NEG_INFINITY, 0);
+    for (i, &v) in x.iter().enumerate() {
+        if v > best.0 {
+            best = (v, i as u32);
+        }
+    }
+    best.1
 }
 
 /// The dot product of `att.step`: lanes as in [`reduce8`] with `lane = fma(a, b, lane)`. The shorter slice counts.

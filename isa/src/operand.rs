@@ -189,22 +189,61 @@ value_set! {
 }
 
 value_set! {
-    /// An element type in memory.
+    /// An element type in memory. Elements narrower than a byte are packed, the first in the lowest bits; a run of them begins
+    /// at a byte, and the surplus bits of its last byte are written as 0. Conversions: [`crate::numerics::convert`].
     DType {
         /// IEEE binary32, little endian.
         F32 = 0 "f32",
         /// bfloat16: the upper half of a binary32, little endian.
         Bf16 = 1 "bf16",
+        /// IEEE binary16, little endian.
+        F16 = 2 "f16",
+        /// 8-bit float, 4 exponent and 3 mantissa bits, largest 448, no infinities, NaN 0x7f and 0xff (OCP E4M3).
+        F8E4M3 = 3 "f8e4m3",
+        /// 8-bit float, 5 exponent and 2 mantissa bits, largest finite 57344 (OCP E5M2).
+        F8E5M2 = 4 "f8e5m2",
+        /// Signed 32-bit integer, two's complement, little endian.
+        I32 = 5 "i32",
+        /// Signed 8-bit integer, two's complement.
+        I8 = 6 "i8",
+        /// Unsigned 8-bit integer.
+        U8 = 7 "u8",
+        /// Signed 4-bit integer, two's complement, two to a byte.
+        I4 = 8 "i4",
+        /// Signed 2-bit integer, two's complement, four to a byte; written values are ternary: -1, 0, 1.
+        I2 = 9 "i2",
     }
 }
 
 impl DType {
-    /// Size of one element in bytes.
-    pub const fn bytes(self) -> u32 {
+    /// Size of one element in bits.
+    pub const fn bits(self) -> u32 {
         match self {
-            DType::F32 => 4,
-            DType::Bf16 => 2,
+            DType::F32 | DType::I32 => 32,
+            DType::Bf16 | DType::F16 => 16,
+            DType::F8E4M3 | DType::F8E5M2 | DType::I8 | DType::U8 => 8,
+            DType::I4 => 4,
+            DType::I2 => 2,
         }
+    }
+
+    /// Size of one element in whole bytes, which is also its alignment: 1 for types narrower than a byte. The size of
+    /// several elements is [`DType::size_of`].
+    pub const fn bytes(self) -> u32 {
+        self.bits().div_ceil(8)
+    }
+
+    /// Bytes of a run of `n` elements; the last byte may be partly used.
+    pub const fn size_of(self, n: u64) -> u64 {
+        (n as u128 * self.bits() as u128).div_ceil(8) as u64
+    }
+
+    /// True for integers.
+    pub const fn is_int(self) -> bool {
+        matches!(
+            self,
+            DType::I32 | DType::I8 | DType::U8 | DType::I4 | DType::I2
+        )
     }
 }
 
@@ -275,6 +314,20 @@ value_set! {
         Sin = 14 "sin",
         /// cosine
         Cos = 15 "cos",
+        /// nearest integer, ties to even
+        Round = 16 "round",
+        /// largest integer not above x
+        Floor = 17 "floor",
+        /// smallest integer not below x
+        Ceil = 18 "ceil",
+        /// x without its fraction
+        Trunc = 19 "trunc",
+        /// x < 0 ? -1 : x > 0 ? 1 : x; so NaN for NaN
+        Sign = 20 "sign",
+        /// x == 0 ? 1 : 0
+        Not = 21 "not",
+        /// x != x ? 1 : 0
+        IsNan = 22 "isnan",
     }
 }
 
@@ -293,6 +346,90 @@ value_set! {
         Min = 4 "min",
         /// a > b ? a : b
         Max = 5 "max",
+        /// a == b ? 1 : 0
+        Eq = 6 "eq",
+        /// a == b ? 0 : 1
+        Ne = 7 "ne",
+        /// a < b ? 1 : 0
+        Lt = 8 "lt",
+        /// a <= b ? 1 : 0
+        Le = 9 "le",
+        /// a != 0 and b != 0 ? 1 : 0
+        And = 10 "and",
+        /// a != 0 or b != 0 ? 1 : 0
+        Or = 11 "or",
+        /// (a != 0) differs from (b != 0) ? 1 : 0
+        Xor = 12 "xor",
+    }
+}
+
+value_set! {
+    /// Elementwise functions of two integers: exact, in 32-bit two's complement that wraps around. Definitions:
+    /// [`crate::numerics::integer`].
+    IntFn {
+        /// a + b
+        Iadd = 0 "iadd",
+        /// a - b
+        Isub = 1 "isub",
+        /// a * b
+        Imul = 2 "imul",
+        /// smaller of a and b
+        Imin = 3 "imin",
+        /// larger of a and b
+        Imax = 4 "imax",
+        /// a shifted left by b; 0 if b is not 0 to 31
+        Ishl = 5 "ishl",
+        /// a shifted right by b, filled with its sign; all sign if b is not 0 to 31
+        Ishr = 6 "ishr",
+        /// bitwise and
+        Iand = 7 "iand",
+        /// bitwise or
+        Ior = 8 "ior",
+        /// bitwise exclusive or
+        Ixor = 9 "ixor",
+        /// a == b ? 1 : 0
+        Ieq = 10 "ieq",
+        /// a < b ? 1 : 0
+        Ilt = 11 "ilt",
+        /// floor(a / b); 0 if b is 0
+        Idiv = 12 "idiv",
+        /// a - floor(a / b) * b; a if b is 0
+        Imod = 13 "imod",
+    }
+}
+
+value_set! {
+    /// Between numbers and integer codes. The functions that end in z take zero points.
+    QuantFn {
+        /// round(a / scale)
+        Quant = 0 "quant",
+        /// round(a / scale) + zero
+        Quantz = 1 "quantz",
+        /// a * scale
+        Dequant = 2 "dequant",
+        /// (a - zero) * scale
+        Dequantz = 3 "dequantz",
+    }
+}
+
+impl QuantFn {
+    /// True if the function takes zero points.
+    pub const fn has_zero(self) -> bool {
+        matches!(self, QuantFn::Quantz | QuantFn::Dequantz)
+    }
+}
+
+value_set! {
+    /// Activations on the way out of the matrix unit.
+    ActFn {
+        /// x
+        None = 0 "none",
+        /// max(x, 0)
+        Relu = 1 "relu",
+        /// x * sigmoid(x)
+        Silu = 2 "silu",
+        /// 0.5 * x * (1 + erf(x / sqrt(2)))
+        Gelu = 3 "gelu",
     }
 }
 
@@ -305,6 +442,12 @@ value_set! {
         Maxr = 1 "maxr",
         /// Sum of the squares of the elements.
         Sumsq = 2 "sumsq",
+        /// Minimum of the elements.
+        Minr = 3 "minr",
+        /// Maximum of the magnitudes of the elements.
+        Absmax = 4 "absmax",
+        /// Index of the first maximum.
+        Argmax = 5 "argmax",
     }
 }
 
@@ -318,7 +461,7 @@ pub struct VOp {
     pub s0: u32,
     /// Bytes between neighbours along the middle dimension.
     pub s1: u32,
-    /// Element type in memory; arithmetic is f32.
+    /// Element type in memory; arithmetic is f32, but for integer functions.
     pub dtype: DType,
     /// Innermost stride 0: one element for the whole innermost dimension. Not allowed on a destination.
     pub bcast: bool,

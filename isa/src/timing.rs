@@ -2,12 +2,23 @@
 //!
 //! All times are whole cycles of the chip clock, in integer arithmetic. An engine is occupied `busy` cycles; its results are
 //! visible `latency` cycles later. DRAM is a server that all cores share: a transfer occupies it [`dram_cycles`], in the
-//! order the requests arrive. A message between cores takes [`noc_latency`] after it has left.
+//! order the requests arrive. A message between cores takes [`noc_latency`] after it has left; [`Noc`] has the links as servers.
+//!
+//! What the manual says of each instruction's time, energy and faults is in [`describe`](fn@describe).
+
+mod describe;
+mod noc;
+
+pub use describe::{Description, FAULTS, describe};
+pub use noc::{Noc, Sent};
+
+pub(crate) use describe::DOC;
 
 use crate::access::{Access, Space, accesses};
 use crate::chip::{Chip, Dataflow};
-use crate::inst::{AttStep, DmaGather, Inst, MxuMm};
-use crate::operand::{BinaryFn, DType, ReduceFn, UnaryFn};
+use crate::energy::MacClass;
+use crate::inst::{AttStep, Inst, MxuDrain};
+use crate::operand::{ActFn, BinaryFn, DType, IndexType, IntFn, QuantFn, ReduceFn, UnaryFn};
 
 /// Costs of one instruction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,10 +35,45 @@ pub struct Cost {
     pub sram_bytes: u64,
     /// Multiply-accumulates of f32 operands.
     pub macs_f32: u64,
-    /// Multiply-accumulates of bf16 operands.
+    /// Multiply-accumulates of bf16 and f16 operands.
     pub macs_bf16: u64,
+    /// Multiply-accumulates of 8-bit floats.
+    pub macs_fp8: u64,
+    /// Multiply-accumulates of int8 operands.
+    pub macs_int8: u64,
+    /// Multiply-accumulates of int8 and int4 operands.
+    pub macs_int4: u64,
+    /// Multiply-accumulates of int8 and int2 operands.
+    pub macs_int2: u64,
     /// Elementwise operations of the vector unit, exponentials of the attention unit.
     pub vpu_ops: u64,
+}
+
+impl Cost {
+    /// Multiply-accumulates by class, in the order of [`MacClass::ALL`].
+    pub const fn macs(&self) -> [u64; 6] {
+        [
+            self.macs_f32,
+            self.macs_bf16,
+            self.macs_fp8,
+            self.macs_int8,
+            self.macs_int4,
+            self.macs_int2,
+        ]
+    }
+
+    /// Adds multiply-accumulates of a class.
+    fn add_macs(&mut self, class: MacClass, macs: u64) {
+        let sum = match class {
+            MacClass::F32 => &mut self.macs_f32,
+            MacClass::Bf16 => &mut self.macs_bf16,
+            MacClass::Fp8 => &mut self.macs_fp8,
+            MacClass::Int8 => &mut self.macs_int8,
+            MacClass::Int4 => &mut self.macs_int4,
+            MacClass::Int2 => &mut self.macs_int2,
+        };
+        *sum = sum.saturating_add(macs);
+    }
 }
 
 /// The cost of a resolved instruction. An engine instruction with an extent of 0 costs one busy cycle.
@@ -62,8 +108,17 @@ pub fn cost(inst: &Inst, chip: &Chip) -> Cost {
         Inst::SemWait(_) | Inst::SemPost(_) => return idle,
         _ if touched.is_empty() => return idle,
         Inst::DmaLoad(_) | Inst::DmaStore(_) | Inst::DmaPush(_) => transfer(&touched, chip),
-        Inst::DmaGather(i) => gather(i, chip),
-        Inst::MxuMm(i) => matmul(i, chip),
+        Inst::DmaGather(i) => by_index(i.count.n, i.bytes, i.index_type, chip),
+        Inst::DmaScatter(i) => by_index(i.count.n, i.bytes, i.index_type, chip),
+        // An f32 A is rounded to the type of B on the way to the array.
+        Inst::MxuMm(i) => matmul(
+            [i.m.n, i.n.n, i.k.n],
+            MacClass::of(i.b_type, i.b_type),
+            chip,
+        ),
+        // Codes widen to a float A on the way to the array; with an integer A they stay codes.
+        Inst::MxuMmq(i) => matmul([i.m.n, i.n.n, i.k], MacClass::of(i.a_type, i.b_type), chip),
+        Inst::MxuDrain(i) => drain(i, chip),
         Inst::VpuUnary(i) => vector(
             volume([i.n0.n, i.n1.n, i.n2.n]),
             unary_cycles(i.op, chip),
@@ -75,6 +130,17 @@ pub fn cost(inst: &Inst, chip: &Chip) -> Cost {
             chip,
         ),
         Inst::VpuReduce(i) => vector(volume([i.n0.n, i.n1.n, i.n2.n]), reduce_cycles(i.op), chip),
+        Inst::VpuInt(i) => vector(
+            volume([i.n0.n, i.n1.n, i.n2.n]),
+            int_cycles(i.op, chip),
+            chip,
+        ),
+        Inst::VpuSelect(i) => vector(volume([i.n0.n, i.n1.n, i.n2.n]), 1, chip),
+        Inst::VpuQuant(i) => vector(
+            volume([i.n0.n, i.n1.n, i.n2.n]),
+            quant_cycles(i.op, chip),
+            chip,
+        ),
         Inst::VpuFill(i) => vector(volume([i.n0.n, i.n1.n, i.n2.n]), 1, chip),
         Inst::AttInit(i) => att_pass(volume([i.rows.n, i.heads.into(), u32::from(i.d) + 2]), chip),
         Inst::AttStep(i) => att_step(i, chip),
@@ -166,14 +232,14 @@ fn transfer(touched: &[Access], chip: &Chip) -> Cost {
     cost
 }
 
-/// `dma.gather`: `setup + ceil(index bytes / rate) + count * ceil(bytes / rate)`.
-fn gather(i: &DmaGather, chip: &Chip) -> Cost {
+/// `dma.gather`, `dma.scatter`: `setup + ceil(index bytes / rate) + count * ceil(bytes / rate)`.
+fn by_index(count: u32, bytes: u32, index_type: IndexType, chip: &Chip) -> Cost {
     let (count, bytes, rate) = (
-        u64::from(i.count.n),
-        u64::from(i.bytes),
+        u64::from(count),
+        u64::from(bytes),
         chip.dma_bytes_per_cycle(),
     );
-    let indices = block_cycles(1, count * u64::from(i.index_type.bytes()), rate);
+    let indices = block_cycles(1, count * u64::from(index_type.bytes()), rate);
     let burst = chip.dram_burst_bytes();
     Cost {
         busy: chip.dma_setup_cycles() + indices + block_cycles(count, bytes, rate),
@@ -195,6 +261,11 @@ pub fn mxu_ws(m: u64, n: u64, k: u64, r: u64, c: u64) -> u64 {
     array(k.div_ceil(r), n.div_ceil(c), m + 2 * r + c - 2)
 }
 
+/// Input-stationary array of `r` x `c`: cycles of an `m` x `n` x `k` product, `ceil(k/r) ceil(m/c) (n + 2r + c - 2) - 1`.
+pub fn mxu_is(m: u64, n: u64, k: u64, r: u64, c: u64) -> u64 {
+    array(k.div_ceil(r), m.div_ceil(c), n + 2 * r + c - 2)
+}
+
 fn array(tiles0: u64, tiles1: u64, steps: u64) -> u64 {
     tiles0
         .saturating_mul(tiles1)
@@ -202,26 +273,40 @@ fn array(tiles0: u64, tiles1: u64, steps: u64) -> u64 {
         .saturating_sub(1)
 }
 
-/// `startup + array cycles * (f32_cycles if B is f32)`.
-fn matmul(i: &MxuMm, chip: &Chip) -> Cost {
-    let (m, n, k) = (u64::from(i.m.n), u64::from(i.n.n), u64::from(i.k.n));
+/// `startup + array cycles(m, n, k / products per step) * cycles per step`, products per step and cycles by class.
+fn matmul([m, n, k]: [u32; 3], class: MacClass, chip: &Chip) -> Cost {
+    let macs = volume([m, n, k]);
+    let (m, n, k) = (u64::from(m), u64::from(n), class.steps(k.into(), chip));
     let (r, c) = (chip.mxu_rows(), chip.mxu_cols());
     let array = match chip.mxu_dataflow() {
         Dataflow::OutputStationary => mxu_os(m, n, k, r, c),
         Dataflow::WeightStationary => mxu_ws(m, n, k, r, c),
-    };
-    let macs = volume([i.m.n, i.n.n, i.k.n]);
-    let (step, macs_f32, macs_bf16) = match i.b_type {
-        DType::F32 => (chip.mxu_f32_cycles(), macs, 0),
-        DType::Bf16 => (1, 0, macs),
+        Dataflow::InputStationary => mxu_is(m, n, k, r, c),
     };
     let busy = array
-        .saturating_mul(step)
+        .saturating_mul(class.cycles_per_step(chip))
         .saturating_add(chip.mxu_startup_cycles());
-    Cost {
+    let mut cost = Cost {
         busy,
-        macs_f32,
-        macs_bf16,
+        ..Cost::default()
+    };
+    cost.add_macs(class, macs);
+    cost
+}
+
+/// `mxu.drain`: `startup + ceil(elements / columns) * (transcendental cycles if the activation is one)`.
+fn drain(i: &MxuDrain, chip: &Chip) -> Cost {
+    let elements = volume([i.m.n, i.n.n]);
+    let cycles = match i.act {
+        ActFn::None | ActFn::Relu => 1,
+        ActFn::Silu | ActFn::Gelu => chip.vpu_transcendental_cycles(),
+    };
+    let steps = elements.div_ceil(chip.mxu_cols());
+    Cost {
+        busy: steps
+            .saturating_mul(cycles)
+            .saturating_add(chip.mxu_startup_cycles()),
+        vpu_ops: elements,
         ..Cost::default()
     }
 }
@@ -244,7 +329,17 @@ fn vector(elements: u64, cycles: u64, chip: &Chip) -> Cost {
 /// Cycles per step of a function of one operand.
 fn unary_cycles(op: UnaryFn, chip: &Chip) -> u64 {
     match op {
-        UnaryFn::Copy | UnaryFn::Neg | UnaryFn::Abs | UnaryFn::Relu => 1,
+        UnaryFn::Copy
+        | UnaryFn::Neg
+        | UnaryFn::Abs
+        | UnaryFn::Relu
+        | UnaryFn::Round
+        | UnaryFn::Floor
+        | UnaryFn::Ceil
+        | UnaryFn::Trunc
+        | UnaryFn::Sign
+        | UnaryFn::Not
+        | UnaryFn::IsNan => 1,
         UnaryFn::Sqrt | UnaryFn::Rsqrt | UnaryFn::Recip => chip.vpu_divide_cycles(),
         UnaryFn::Exp
         | UnaryFn::Log
@@ -261,15 +356,58 @@ fn unary_cycles(op: UnaryFn, chip: &Chip) -> u64 {
 /// Cycles per step of a function of two operands.
 fn binary_cycles(op: BinaryFn, chip: &Chip) -> u64 {
     match op {
-        BinaryFn::Add | BinaryFn::Sub | BinaryFn::Mul | BinaryFn::Min | BinaryFn::Max => 1,
+        BinaryFn::Add
+        | BinaryFn::Sub
+        | BinaryFn::Mul
+        | BinaryFn::Min
+        | BinaryFn::Max
+        | BinaryFn::Eq
+        | BinaryFn::Ne
+        | BinaryFn::Lt
+        | BinaryFn::Le
+        | BinaryFn::And
+        | BinaryFn::Or
+        | BinaryFn::Xor => 1,
         BinaryFn::Div => chip.vpu_divide_cycles(),
+    }
+}
+
+/// Cycles per step of a function of two integers.
+fn int_cycles(op: IntFn, chip: &Chip) -> u64 {
+    match op {
+        IntFn::Idiv | IntFn::Imod => chip.vpu_divide_cycles(),
+        IntFn::Iadd
+        | IntFn::Isub
+        | IntFn::Imul
+        | IntFn::Imin
+        | IntFn::Imax
+        | IntFn::Ishl
+        | IntFn::Ishr
+        | IntFn::Iand
+        | IntFn::Ior
+        | IntFn::Ixor
+        | IntFn::Ieq
+        | IntFn::Ilt => 1,
+    }
+}
+
+/// Cycles per step of a conversion between numbers and codes.
+fn quant_cycles(op: QuantFn, chip: &Chip) -> u64 {
+    match op {
+        QuantFn::Quant | QuantFn::Quantz => chip.vpu_divide_cycles(),
+        QuantFn::Dequant | QuantFn::Dequantz => 1,
     }
 }
 
 /// Cycles per step of a reduction.
 fn reduce_cycles(op: ReduceFn) -> u64 {
     match op {
-        ReduceFn::Sum | ReduceFn::Maxr | ReduceFn::Sumsq => 1,
+        ReduceFn::Sum
+        | ReduceFn::Maxr
+        | ReduceFn::Sumsq
+        | ReduceFn::Minr
+        | ReduceFn::Absmax
+        | ReduceFn::Argmax => 1,
     }
 }
 
@@ -285,17 +423,18 @@ fn att_step(i: &AttStep, chip: &Chip) -> Cost {
         .att_startup_cycles()
         .saturating_add(products)
         .saturating_add(exponentials);
-    let (macs_f32, macs_bf16) = match i.kv_type {
-        DType::F32 => (macs, 0),
-        DType::Bf16 => (0, macs),
-    };
-    Cost {
+    let mut cost = Cost {
         busy,
-        macs_f32,
-        macs_bf16,
         vpu_ops: scores,
         ..Cost::default()
-    }
+    };
+    // Quantised keys and values widen on the way in.
+    let class = match i.kv_type {
+        DType::F32 => MacClass::F32,
+        _ => MacClass::Bf16,
+    };
+    cost.add_macs(class, macs);
+    cost
 }
 
 /// `att.init`, `att.fin`: `startup + ceil(elements / macs_per_cycle)`.

@@ -139,6 +139,27 @@ pub struct Waiter {
     pub site: Site,
     /// What it waits for.
     pub reason: String,
+    /// Index, among the waiters, of the one that could wake it.
+    pub waker: Option<usize>,
+}
+
+/// Most waiters that a message lists.
+const SHOWN: usize = 12;
+
+/// The indices of waiters that wait for each other in a ring, each for the next, the last for the first.
+fn ring(all: &[Waiter]) -> Vec<usize> {
+    for start in 0..all.len() {
+        let mut path = Vec::new();
+        let mut at = Some(start);
+        while let Some(i) = at {
+            if let Some(first) = path.iter().position(|&p| p == i) {
+                return path.split_off(first);
+            }
+            path.push(i);
+            at = all.get(i).and_then(|w| w.waker);
+        }
+    }
+    Vec::new()
 }
 
 /// Tokens nobody took.
@@ -583,8 +604,20 @@ impl fmt::Display for FaultKind {
                     "deadlock: {} queue(s) or controllers wait, and nothing is left to wake them",
                     all.len()
                 )?;
-                for w in all {
-                    write!(f, "\n    {} ({})", w.site, w.reason)?;
+                for w in all.iter().take(SHOWN) {
+                    write!(f, "\n    {}\n        waits: {}", w.site, w.reason)?;
+                }
+                if let more @ 1.. = all.len().saturating_sub(SHOWN) {
+                    write!(f, "\n    and {more} more")?;
+                }
+                let ring = ring(all);
+                if let Some(&first) = ring.first() {
+                    f.write_str("\n    wait-for cycle:")?;
+                    for (n, &i) in ring.iter().chain([&first]).enumerate() {
+                        let arrow = if n == 0 { "" } else { " ->" };
+                        let Site { core, unit, pc, .. } = &all[i].site;
+                        write!(f, "{arrow} core {core} {unit} pc {pc}")?;
+                    }
                 }
                 Ok(())
             }

@@ -1,5 +1,8 @@
 //! What a launch did and took.
 
+pub use llmc_isa::energy::Energy;
+
+use llmc_isa::energy::{self, Counts};
 use llmc_isa::timing::Cost;
 use llmc_isa::{Chip, Queue};
 
@@ -39,16 +42,8 @@ pub struct Totals {
     pub dram_bytes: u64,
     /// Bytes sent into the network on chip.
     pub noc_bytes: u64,
-    /// The same times the mesh links they cross; a multicast crosses one link per receiving core.
-    pub noc_byte_hops: u64,
-    /// Bytes read and written in scratchpads.
-    pub sram_bytes: u64,
-    /// Multiply-accumulates of f32 operands.
-    pub macs_f32: u64,
-    /// Multiply-accumulates of bf16 operands.
-    pub macs_bf16: u64,
-    /// Elementwise operations.
-    pub vpu_ops: u64,
+    /// What has a price in energy.
+    pub work: Counts,
 }
 
 impl Totals {
@@ -56,47 +51,13 @@ impl Totals {
     pub(crate) fn charge(&mut self, cost: &Cost, links: u64) {
         self.dram_bytes += cost.dram_bytes;
         self.noc_bytes += cost.noc_bytes;
-        self.noc_byte_hops += cost.noc_bytes * links;
-        self.sram_bytes += cost.sram_bytes;
-        self.macs_f32 += cost.macs_f32;
-        self.macs_bf16 += cost.macs_bf16;
-        self.vpu_ops += cost.vpu_ops;
+        self.work += Counts::of(cost, links);
     }
-}
 
-impl Totals {
     fn add(&mut self, other: &Totals) {
         self.dram_bytes += other.dram_bytes;
         self.noc_bytes += other.noc_bytes;
-        self.noc_byte_hops += other.noc_byte_hops;
-        self.sram_bytes += other.sram_bytes;
-        self.macs_f32 += other.macs_f32;
-        self.macs_bf16 += other.macs_bf16;
-        self.vpu_ops += other.vpu_ops;
-    }
-}
-
-/// Energy by class, in joules.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Energy {
-    /// Multiply-accumulates.
-    pub macs: f64,
-    /// Elementwise operations.
-    pub vpu: f64,
-    /// Scratchpad accesses.
-    pub sram: f64,
-    /// DRAM accesses.
-    pub dram: f64,
-    /// Data crossing the mesh.
-    pub noc: f64,
-    /// What the chip draws whatever it does, over the cycles of the launch.
-    pub idle: f64,
-}
-
-impl Energy {
-    /// Sum of all classes, in joules.
-    pub fn total(&self) -> f64 {
-        self.macs + self.vpu + self.sram + self.dram + self.noc + self.idle
+        self.work += other.work;
     }
 }
 
@@ -123,17 +84,7 @@ impl LaunchStats {
 
     /// Energy on `chip`, from the energies in its file.
     pub fn energy(&self, chip: &Chip) -> Energy {
-        let t = &self.totals;
-        let joules = |count: u64, pj: f64| count as f64 * pj * 1e-12;
-        Energy {
-            macs: joules(t.macs_f32, chip.energy_mac_f32_pj())
-                + joules(t.macs_bf16, chip.energy_mac_bf16_pj()),
-            vpu: joules(t.vpu_ops, chip.energy_vpu_op_pj()),
-            sram: joules(t.sram_bytes, chip.energy_sram_pj_per_byte()),
-            dram: joules(t.dram_bytes, chip.energy_dram_pj_per_byte()),
-            noc: joules(t.noc_byte_hops, chip.energy_noc_pj_per_byte_hop()),
-            idle: self.cycles as f64 / chip.clock_hz() as f64 * chip.static_watts(),
-        }
+        energy::energy(&self.totals.work, self.cycles, chip)
     }
 
     /// Adds another launch: cycles, instructions and work add up.

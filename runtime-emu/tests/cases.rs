@@ -1,351 +1,37 @@
-//! Programs as text files with what they do: `tests/cases/*/*.s`.
-//!
-//! A case is assembly with one entry. Lines that begin with `;:` set the stage, lines that begin with `;=` are what is
-//! expected and are rewritten when the tests run with `LLMC_BLESS=1`:
-//!
-//! ```text
-//! ;: cores 2x1              grid of cores (1x1)
-//! ;: set core.queue_depth 2 a parameter of the chip (`edge` otherwise)
-//! ;: dram 0x4000            bytes of DRAM (0x4000)
-//! ;: weights 0x0 f32 1 2 3  the read-only bytes and where they lie
-//! ;: ram 0x1000 f32 1 2 3   what the host writes before the launch
-//! ;: launch 3 4             launch registers
-//! ;: limit 1000             most instructions
-//! ;: origin 3 tile | graph | onnx, onnx
-//! ;: semaphores 8           semaphores of the chip the program runs on
-//! ;: norace                 do not look for races
-//! ;: show 0x1000 f32 8      what to print of DRAM after the launch
-//! ```
-//!
-//! Every case that ends well runs again in each mode and must give the same values and cycles.
+//! Programs as text files with what they do: `tests/cases/*/*.s`. [`case`] says how they are written; programs that must
+//! fail are in `tests/cases/fault` at the root of the repository.
 
-use llmc_isa::container::{
-    Binary, BinaryBuilder, DebugMap, DebugOp, Entry, LaunchRegister, Manifest, ModelInfo,
-    WeightsImage,
-};
-use llmc_isa::{Chip, asm};
-use llmc_runtime_emu::{FaultKind, Machine, Mode, Options};
+mod case;
+
+use case::{assemble, blessing, cases, check, run, stage};
+use llmc_isa::asm;
+use llmc_runtime_emu::Mode;
 use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-struct Stage {
-    chip: Chip,
-    run_on: Option<Chip>,
-    dram: u64,
-    weights: (u64, Vec<u8>),
-    ram: Vec<(u64, Vec<u8>)>,
-    launch: Vec<i64>,
-    options: Options,
-    debug: Vec<(usize, DebugOp)>,
-    show: Vec<(u64, String, u64)>,
+const FOLDERS: &[&str] = &["run", "deleted_wait"];
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/cases")
+        .join(name)
 }
 
-fn number(text: &str) -> u64 {
-    let parsed = match text.strip_prefix("0x") {
-        Some(hex) => u64::from_str_radix(hex, 16),
-        None => text.parse(),
-    };
-    parsed.unwrap_or_else(|_| panic!("`{text}` is no number"))
-}
-
-fn values(dtype: &str, words: &[&str]) -> Vec<u8> {
-    let each = |word: &&str| -> Vec<u8> {
-        let f = || {
-            word.parse::<f32>()
-                .unwrap_or_else(|_| panic!("`{word}` is no number"))
-        };
-        let i = || {
-            word.parse::<i64>()
-                .unwrap_or_else(|_| panic!("`{word}` is no integer"))
-        };
-        match dtype {
-            "f32" => f().to_le_bytes().to_vec(),
-            "bf16" => llmc_isa::numerics::to_bf16(f()).to_le_bytes().to_vec(),
-            "i32" => (i() as i32).to_le_bytes().to_vec(),
-            "i64" => i().to_le_bytes().to_vec(),
-            other => panic!("unknown type {other}"),
-        }
-    };
-    // `1..8` counts.
-    let mut all = Vec::new();
-    for word in words {
-        match word.split_once("..") {
-            Some((a, b)) => {
-                (number(a)..=number(b)).for_each(|n| all.extend(each(&n.to_string().as_str())))
-            }
-            None => all.extend(each(word)),
-        }
-    }
-    all
-}
-
-fn stage(text: &str) -> Stage {
-    let mut chip = Chip::load("edge").unwrap();
-    chip.set("chip.cores_x", 1_u64).unwrap();
-    chip.set("chip.cores_y", 1_u64).unwrap();
-    let mut stage = Stage {
-        chip,
-        run_on: None,
-        dram: 0x4000,
-        weights: (0, Vec::new()),
-        ram: Vec::new(),
-        launch: Vec::new(),
-        options: Options {
-            max_instructions: 100_000,
-            ..Options::default()
-        },
-        debug: Vec::new(),
-        show: Vec::new(),
-    };
-    for line in text.lines() {
-        let Some(line) = line.strip_prefix(";:") else {
-            continue;
-        };
-        let words: Vec<&str> = line.split_whitespace().collect();
-        match words.as_slice() {
-            ["cores", grid] => {
-                let (x, y) = grid.split_once('x').unwrap();
-                stage.chip.set("chip.cores_x", number(x)).unwrap();
-                stage.chip.set("chip.cores_y", number(y)).unwrap();
-            }
-            ["set", key, value] => stage.chip.set(key, number(value)).unwrap(),
-            ["dram", bytes] => stage.dram = number(bytes),
-            ["weights", at, dtype, words @ ..] => {
-                stage.weights = (number(at), values(dtype, words))
-            }
-            ["ram", at, dtype, words @ ..] => stage.ram.push((number(at), values(dtype, words))),
-            ["launch", regs @ ..] => stage.launch = regs.iter().map(|r| number(r) as i64).collect(),
-            ["limit", n] => stage.options.max_instructions = number(n),
-            ["norace"] => stage.options.races = false,
-            ["semaphores", n] => {
-                stage.run_on = Some(stage.chip.with("core.semaphores", number(n)).unwrap())
-            }
-            ["show", at, dtype, n] => stage.show.push((number(at), dtype.to_string(), number(n))),
-            ["origin", pc, ..] => {
-                let rest = line.trim().splitn(3, ' ').nth(2).unwrap_or("");
-                let mut parts = rest.split('|').map(|p| p.trim().to_string());
-                let op = DebugOp {
-                    tile_op: parts.next().unwrap_or_default(),
-                    graph_node: parts.next().unwrap_or_default(),
-                    onnx: parts
-                        .next()
-                        .iter()
-                        .flat_map(|p| p.split(", "))
-                        .map(str::to_string)
-                        .collect(),
-                };
-                stage.debug.push((number(pc) as usize, op));
-            }
-            other => panic!("unknown stage line {other:?}"),
-        }
-    }
-    stage
-}
-
-fn binary(stage: &Stage, program: &asm::Program) -> Arc<Binary> {
-    let mut code = Vec::new();
-    let mut entries = Vec::new();
-    for (name, insts) in &program.entries {
-        let register = |i: usize| LaunchRegister {
-            name: format!("r{i}"),
-            max: 1 << 40,
-        };
-        entries.push(Entry {
-            name: name.clone(),
-            code_offset: code.len() as u64,
-            code_len: insts.len() as u64,
-            launch: (0..stage.launch.len()).map(register).collect(),
-            ..Entry::default()
-        });
-        code.extend_from_slice(insts);
-    }
-    let mut debug = DebugMap {
-        ops: Vec::new(),
-        inst_op: vec![0; code.len()],
-    };
-    for (pc, op) in &stage.debug {
-        debug.ops.push(op.clone());
-        debug.inst_op[*pc] = debug.ops.len() as u32;
-    }
-    let weights = WeightsImage {
-        dram_addr: stage.weights.0,
-        bytes: stage.weights.1.len() as u64,
-        blake3: Vec::new(),
-    };
-    let manifest = Manifest {
-        compiler_version: "test".to_string(),
-        dram_bytes: stage.dram,
-        weights,
-        entries,
-        model: ModelInfo::default(),
-        ..Manifest::default()
-    };
-    let builder = BinaryBuilder {
-        manifest,
-        debug,
-        chip: stage.chip.clone(),
-        code,
-        tokenizer: Vec::new(),
-    };
-    let bytes = builder.to_bytes(&mut stage.weights.1.as_slice()).unwrap();
-    Arc::new(Binary::from_bytes(bytes, "case").unwrap())
-}
-
-/// Runs the case in one mode; the text says what it did.
-fn run(stage: &Stage, binary: &Arc<Binary>, mode: Mode) -> String {
-    let options = Options {
-        mode,
-        ..stage.options
-    };
-    let mut machine = match Machine::new(binary.clone(), stage.run_on.clone(), options) {
-        Ok(machine) => machine,
-        Err(e) => return format!("refused\n{e}\n"),
-    };
-    for (at, bytes) in &stage.ram {
-        machine.write_dram(*at, bytes).unwrap();
-    }
-    let entry = binary.manifest().entries[0].clone();
-    let stats = match machine.launch(&entry, &stage.launch) {
-        Ok(stats) => stats,
-        Err(fault) => return format!("fault {}\n{fault}\n", fault.kind.name()),
-    };
-    let mut out = format!("cycles {}\n", stats.cycles);
-    for (at, dtype, n) in &stage.show {
-        let size = match dtype.as_str() {
-            "f32" | "i32" => 4,
-            "bf16" => 2,
-            _ => 8,
-        };
-        write!(out, "{at:#x} {dtype}").unwrap();
-        match machine.read_dram(*at, n * size) {
-            Ok(bytes) => {
-                for b in bytes.chunks_exact(size as usize) {
-                    match dtype.as_str() {
-                        "f32" => write!(out, " {}", f32::from_le_bytes(b.try_into().unwrap())),
-                        "bf16" => {
-                            write!(
-                                out,
-                                " {}",
-                                llmc_isa::numerics::from_bf16(u16::from_le_bytes(
-                                    b.try_into().unwrap()
-                                ))
-                            )
-                        }
-                        "i32" => write!(out, " {}", i32::from_le_bytes(b.try_into().unwrap())),
-                        _ => write!(out, " {}", i64::from_le_bytes(b.try_into().unwrap())),
-                    }
-                    .unwrap();
-                }
-            }
-            Err(e) => write!(out, " {e}").unwrap(),
-        }
-        out.push('\n');
-    }
-    out
-}
-
-fn cases() -> Vec<(PathBuf, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let mut all = Vec::new();
-    for group in std::fs::read_dir(&root).unwrap() {
-        for file in std::fs::read_dir(group.unwrap().path()).unwrap() {
-            let path = file.unwrap().path();
-            let text = std::fs::read_to_string(&path).unwrap();
-            all.push((path, text));
-        }
-    }
-    all.sort();
-    all
-}
-
-fn assemble(path: &Path, text: &str) -> asm::Program {
-    match asm::assemble(text) {
-        Ok(program) => program,
-        Err(errors) => panic!(
-            "{}: {}",
-            path.display(),
-            errors.iter().map(|e| format!("\n{e}")).collect::<String>()
-        ),
-    }
-}
-
-/// The cases are being rewritten: what depends on their expectations waits for the next run.
-fn blessing() -> bool {
-    std::env::var_os("LLMC_BLESS").is_some()
+fn all() -> Vec<(PathBuf, String)> {
+    FOLDERS
+        .iter()
+        .flat_map(|name| cases(&folder(name)))
+        .collect()
 }
 
 #[test]
 fn every_case_does_what_it_says() {
-    let bless = blessing();
-    let mut failed = Vec::new();
-    for (path, text) in cases() {
-        let stage = stage(&text);
-        let binary = binary(&stage, &assemble(&path, &text));
-        let found = run(&stage, &binary, Mode::Full);
-        assert_eq!(
-            found,
-            run(&stage, &binary, Mode::Full),
-            "{}: not deterministic",
-            path.display()
-        );
-        if found.starts_with("cycles") {
-            let (cycles, values) = found.split_once('\n').unwrap();
-            let function = run(&stage, &binary, Mode::Function);
-            assert_eq!(
-                function,
-                format!("cycles 0\n{values}"),
-                "{}: function mode",
-                path.display()
-            );
-            let timing = run(&stage, &binary, Mode::Timing);
-            assert_eq!(
-                timing.lines().next(),
-                Some(cycles),
-                "{}: timing mode",
-                path.display()
-            );
-        }
-        let expected: String = text
-            .lines()
-            .filter_map(|l| l.strip_prefix(";="))
-            .map(|l| format!("{}\n", l.trim_start_matches(' ')))
-            .collect();
-        let flat: String = found
-            .lines()
-            .map(|l| format!("{}\n", l.trim_start_matches(' ')))
-            .collect();
-        if expected == flat {
-            continue;
-        }
-        if bless {
-            let mut new: String = text
-                .lines()
-                .filter(|l| !l.starts_with(";="))
-                .map(|l| format!("{l}\n"))
-                .collect::<String>();
-            for line in found.lines() {
-                writeln!(new, ";= {line}").unwrap();
-            }
-            std::fs::write(&path, new).unwrap();
-        } else {
-            failed.push(format!(
-                "{}\n--- expected\n{expected}--- found\n{flat}",
-                path.display()
-            ));
-        }
-    }
-    assert!(
-        failed.is_empty(),
-        "{}\n(LLMC_BLESS=1 accepts)",
-        failed.join("\n")
-    );
+    FOLDERS.iter().for_each(|name| check(&folder(name)));
 }
 
 #[test]
 fn a_deleted_wait_or_post_is_caught() {
-    for (path, text) in cases() {
+    for (path, text) in all() {
         if blessing() || !text.contains(";= cycles") {
             continue;
         }
@@ -365,7 +51,7 @@ fn a_deleted_wait_or_post_is_caught() {
                 continue;
             };
             let stage = stage(&rest);
-            let found = run(&stage, &binary(&stage, &program), Mode::Full);
+            let found = run(&stage, &program, Mode::Full);
             assert!(
                 found.starts_with("fault"),
                 "{} without line {}, `{line}`:\n{found}",
@@ -382,7 +68,7 @@ fn every_instruction_has_a_case() {
         return;
     }
     let mut missing: BTreeSet<&str> = llmc_isa::inst::ROWS.iter().map(|row| row.name).collect();
-    for (path, text) in cases() {
+    for (path, text) in all() {
         if text.contains(";= cycles") {
             for (_, code) in assemble(&path, &text).entries {
                 code.iter()
@@ -391,17 +77,4 @@ fn every_instruction_has_a_case() {
         }
     }
     assert!(missing.is_empty(), "no case runs {missing:?}");
-}
-
-#[test]
-fn every_fault_has_a_case() {
-    if blessing() {
-        return;
-    }
-    let mut missing: BTreeSet<&str> = FaultKind::NAMES.iter().copied().collect();
-    for (_, text) in cases() {
-        let names = text.lines().filter_map(|l| l.strip_prefix(";= fault "));
-        names.for_each(|name| _ = missing.remove(name));
-    }
-    assert!(missing.is_empty(), "no case shows {missing:?}");
 }

@@ -103,7 +103,7 @@ fn binary(seed: u64, length: u64) -> Arc<Binary> {
     let mut chip = Chip::load("edge").unwrap();
     chip.set("chip.cores_y", 1_u64).unwrap();
     chip.set("core.sram_kib", 16_u64).unwrap();
-    chip.set("core.queue_depth", 1 + dice.roll(4)).unwrap();
+    chip.set("core.queue_depth", 2 + dice.roll(4)).unwrap();
     let entry = Entry {
         name: "main".to_string(),
         code_len: code.len() as u64,

@@ -355,6 +355,7 @@ pub fn inst(e: &mut Emitter, op: &Op) -> Done<Inst> {
             rows: extent(e, rows)?,
             heads: short(*heads)?,
             d: short(*d)?,
+            ..AttInit::default()
         }
         .into(),
         OpKind::AttStep {
@@ -397,6 +398,7 @@ pub fn inst(e: &mut Emitter, op: &Op) -> Done<Inst> {
             window: *window,
             softcap: *softcap,
             kv_type: *kv_type,
+            ..AttStep::default()
         }
         .into(),
         OpKind::AttFin {

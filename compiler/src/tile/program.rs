@@ -312,21 +312,99 @@ pub enum OpKind {
     /// Every core writes its slice `src` to `dst` (an SRAM view, its offset depends on the core) on all cores; afterwards all cores have all of it.
     AllGather(Copy),
     /// `dma.gather`: rows of a DRAM table by an index list in SRAM.
-    Gather { dst: View, dst_s0: u32, index: View, index_i64: bool, count: Extent, table: View, row_stride: u32, bytes: u32, rows: u32 },
+    Gather {
+        dst: View,
+        dst_s0: u32,
+        index: View,
+        index_i64: bool,
+        count: Extent,
+        table: View,
+        row_stride: u32,
+        bytes: u32,
+        rows: u32,
+    },
     /// `mxu.mm`.
-    MatMul { dst: View, dst_s0: u32, a: View, a_s0: u32, b: View, b_panel: u32, m: Extent, n: Extent, k: Extent, a_type: DType, b_type: DType, acc: bool },
+    MatMul {
+        dst: View,
+        dst_s0: u32,
+        a: View,
+        a_s0: u32,
+        b: View,
+        b_panel: u32,
+        m: Extent,
+        n: Extent,
+        k: Extent,
+        a_type: DType,
+        b_type: DType,
+        acc: bool,
+    },
     /// `vpu.add` and its family.
-    Binary { op: BinaryFn, dst: Operand, a: Operand, b: Operand, n: [Extent; 3] },
+    Binary {
+        op: BinaryFn,
+        dst: Operand,
+        a: Operand,
+        b: Operand,
+        n: [Extent; 3],
+    },
     /// `vpu.copy` and its family: `dst = op(a * scale + bias)`.
-    Unary { op: UnaryFn, dst: Operand, a: Operand, n: [Extent; 3], scale: f32, bias: f32 },
+    Unary {
+        op: UnaryFn,
+        dst: Operand,
+        a: Operand,
+        n: [Extent; 3],
+        scale: f32,
+        bias: f32,
+    },
     /// `vpu.sum` and its family; `dst` is `[n0][n1]`.
-    Reduce { op: ReduceFn, dst: Operand, a: Operand, n: [Extent; 3] },
+    Reduce {
+        op: ReduceFn,
+        dst: Operand,
+        a: Operand,
+        n: [Extent; 3],
+    },
     /// `vpu.fill`.
-    Fill { dst: Operand, n: [Extent; 3], value: f32 },
+    Fill {
+        dst: Operand,
+        n: [Extent; 3],
+        value: f32,
+    },
     /// `att.init`.
-    AttInit { state: View, rows: Extent, heads: u32, d: u32 },
+    AttInit {
+        state: View,
+        rows: Extent,
+        heads: u32,
+        d: u32,
+    },
     /// `att.step` over one KV block.
-    AttStep { state: View, q: View, q_s0: u32, q_s1: u32, k: View, k_s0: u32, v: View, v_s0: u32, rows: Extent, heads: u32, d: u32, kv: Extent, q_pos: Expr, kv_pos: Expr, scale: f32, causal: bool, window: u32, softcap: f32, kv_type: DType },
+    AttStep {
+        state: View,
+        q: View,
+        q_s0: u32,
+        q_s1: u32,
+        k: View,
+        k_s0: u32,
+        v: View,
+        v_s0: u32,
+        rows: Extent,
+        heads: u32,
+        d: u32,
+        kv: Extent,
+        q_pos: Expr,
+        kv_pos: Expr,
+        scale: f32,
+        causal: bool,
+        window: u32,
+        softcap: f32,
+        kv_type: DType,
+    },
     /// `att.fin`.
-    AttFin { dst: View, dst_s0: u32, dst_s1: u32, state: View, rows: Extent, heads: u32, d: u32 },
+    AttFin {
+        dst: View,
+        dst_s0: u32,
+        dst_s1: u32,
+        state: View,
+        rows: Extent,
+        heads: u32,
+        d: u32,
+    },
 }

@@ -161,6 +161,7 @@ impl<'a> Machine<'a> {
         match dtype {
             DType::F32 => f32::from_le_bytes([m[at], m[at + 1], m[at + 2], m[at + 3]]),
             DType::Bf16 => bf16::from_le_bytes([m[at], m[at + 1]]).to_f32(),
+            other => llmc_isa::numerics::convert::read(other, &m[at..], 0),
         }
     }
 
@@ -169,6 +170,10 @@ impl<'a> Machine<'a> {
         match dtype {
             DType::F32 => m[at..at + 4].copy_from_slice(&value.to_le_bytes()),
             DType::Bf16 => m[at..at + 2].copy_from_slice(&bf16::from_f32(value).to_le_bytes()),
+            other => {
+                let end = at + other.bytes() as usize;
+                llmc_isa::numerics::convert::write_run(other, &[value], &mut m[at..end]);
+            }
         }
     }
 

@@ -36,6 +36,8 @@ pub enum Dataflow {
     OutputStationary,
     /// Weights: the array holds a tile of B, and rows of A stream through it.
     WeightStationary,
+    /// Inputs: the array holds a tile of A, and columns of B stream through it.
+    InputStationary,
 }
 
 /// A parameter's value as written in a chip file.
@@ -119,8 +121,19 @@ pub struct Param<T> {
     pub source: String,
     /// How sure it is.
     pub status: Option<Status>,
-    /// Line in the chip file; 0 if none.
+    /// Place of the value in the chip file.
+    pub place: Place,
+}
+
+/// A stretch of a line in a chip file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Line, from 1; 0 if there is no place.
     pub line: usize,
+    /// First character, from 1.
+    pub column: usize,
+    /// Number of characters.
+    pub width: usize,
 }
 
 /// A type of parameter.
@@ -174,8 +187,9 @@ impl ParamType for Dataflow {
         match value {
             Value::Text(v) if v == "os" => Ok(Dataflow::OutputStationary),
             Value::Text(v) if v == "ws" => Ok(Dataflow::WeightStationary),
+            Value::Text(v) if v == "is" => Ok(Dataflow::InputStationary),
             _ => Err(format!(
-                "is {value}, expected \"os\" (output stationary) or \"ws\" (weight stationary)"
+                "is {value}, expected \"os\" (output stationary), \"ws\" (weight stationary) or \"is\" (input stationary)"
             )),
         }
     }
@@ -183,6 +197,7 @@ impl ParamType for Dataflow {
         Value::from(match self {
             Dataflow::OutputStationary => "os",
             Dataflow::WeightStationary => "ws",
+            Dataflow::InputStationary => "is",
         })
     }
 }
@@ -208,13 +223,13 @@ macro_rules! params {
                 value: &Value,
                 source: &str,
                 status: Status,
-                line: usize,
+                place: Place,
             ) -> Result<(), String> {
                 let mut i = 0;
                 $(
                     if i == index {
                         let value = <$ty as ParamType>::read(value, &PARAMS[i].kind)?;
-                        self.$getter = Param { value, source: source.to_string(), status: Some(status), line };
+                        self.$getter = Param { value, source: source.to_string(), status: Some(status), place };
                     }
                     i += 1;
                 )*
@@ -231,10 +246,11 @@ macro_rules! params {
                 )),*]
             }
 
-            /// Line of the parameter with this path.
-            pub(super) fn line(&self, path: &str) -> usize {
-                let lines = [$(self.$getter.line),*];
-                PARAMS.iter().position(|p| p.path() == path).map_or(0, |i| lines[i])
+            /// Place of the parameter with this path.
+            pub(super) fn place(&self, path: &str) -> Place {
+                let places = [$(self.$getter.place),*];
+                let at = PARAMS.iter().position(|p| p.path() == path);
+                at.and_then(|i| places.get(i).copied()).unwrap_or_default()
             }
         }
 
@@ -270,13 +286,19 @@ params! {
     /// Rows of the matrix unit's array.
     mxu_rows: u64 = "mxu" "rows" Int(1, 1024);
     /// Columns of the matrix unit's array.
-    mxu_cols: u64 = "mxu" "cols" Int(1, 1024);
-    /// What stays in the array: `os` (results) or `ws` (weights).
-    mxu_dataflow: Dataflow = "mxu" "dataflow" Word(&["os", "ws"]);
+    mxu_cols: u64 = "mxu" "cols" Int(1, 4096);
+    /// What stays in the array: `os` (results), `ws` (weights) or `is` (inputs).
+    mxu_dataflow: Dataflow = "mxu" "dataflow" Word(&["os", "ws", "is"]);
     /// Cycles before a product starts, on top of filling the array.
     mxu_startup_cycles: u64 = "mxu" "startup_cycles" Int(0, 10_000);
-    /// Cycles per array step for an f32 B operand; bf16 takes 1.
+    /// Cycles per array step for f32 products; all others take 1.
     mxu_f32_cycles: u64 = "mxu" "f32_cycles" Int(1, 64);
+    /// Products of 8-bit operands (int8, fp8) that a cell of the array takes per step; bf16 is 1.
+    mxu_k_per_step_8bit: u64 = "mxu" "k_per_step_8bit" Int(1, 64);
+    /// Products of an 8-bit and a 4-bit integer that a cell of the array takes per step.
+    mxu_k_per_step_4bit: u64 = "mxu" "k_per_step_4bit" Int(1, 64);
+    /// Products of an 8-bit and a 2-bit integer that a cell of the array takes per step.
+    mxu_k_per_step_2bit: u64 = "mxu" "k_per_step_2bit" Int(1, 64);
 
     /// Elements the vector unit takes per cycle.
     vpu_lanes: u64 = "vpu" "lanes" Int(1, 65_536);
@@ -317,6 +339,14 @@ params! {
     energy_mac_f32_pj: f64 = "energy" "mac_f32_pj" Float(0.0, 1e6);
     /// Energy of a bf16 multiply-accumulate into f32, in pJ.
     energy_mac_bf16_pj: f64 = "energy" "mac_bf16_pj" Float(0.0, 1e6);
+    /// Energy of a multiply-accumulate of 8-bit floats into f32, in pJ.
+    energy_mac_fp8_pj: f64 = "energy" "mac_fp8_pj" Float(0.0, 1e6);
+    /// Energy of an int8 multiply-accumulate into i32, in pJ.
+    energy_mac_int8_pj: f64 = "energy" "mac_int8_pj" Float(0.0, 1e6);
+    /// Energy of a multiply-accumulate of int8 by int4 into i32, in pJ.
+    energy_mac_int4_pj: f64 = "energy" "mac_int4_pj" Float(0.0, 1e6);
+    /// Energy of a multiply-accumulate of int8 by int2 into i32, in pJ.
+    energy_mac_int2_pj: f64 = "energy" "mac_int2_pj" Float(0.0, 1e6);
     /// Energy of an elementwise operation of the vector unit, in pJ.
     energy_vpu_op_pj: f64 = "energy" "vpu_op_pj" Float(0.0, 1e6);
     /// Energy of a byte read from or written to SRAM, in pJ.
@@ -327,4 +357,12 @@ params! {
     energy_noc_pj_per_byte_hop: f64 = "energy" "noc_pj_per_byte_hop" Float(0.0, 1e6);
     /// Power drawn whatever the chip does, in mW.
     energy_static_mw: f64 = "energy" "static_mw" Float(0.0, 1e9);
+
+    /// Cores that the maker names, against which the mesh is checked; 0 if none.
+    claim_cores: u64 = "claim" "cores" Int(0, 65_536);
+    /// SRAM of all cores that the maker names, in MiB, against which `core.sram_kib` is checked; 0 if none.
+    claim_sram_mib: f64 = "claim" "sram_mib" Float(0.0, 1e9);
+    /// Peak of bf16 products that the maker names, in 10^12 operations per second, against which the array, the cores and the
+    /// clock are checked; 0 if none.
+    claim_bf16_tflops: f64 = "claim" "bf16_tflops" Float(0.0, 1e9);
 }

@@ -2,10 +2,11 @@
 
 use super::Chip;
 use super::check::Problem;
-use super::params::{PARAMS, Params, Status, Value};
+use super::params::{PARAMS, Params, Place, Status, Value};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 /// Keys of a parameter's table.
 const PARTS: [&str; 3] = ["value", "source", "status"];
@@ -17,39 +18,36 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn line(&self, at: usize) -> usize {
-        self.text
-            .as_bytes()
-            .iter()
-            .take(at)
-            .filter(|b| **b == b'\n')
-            .count()
-            + 1
+    /// The part of `span` that lies on its first line.
+    fn place(&self, span: &Range<usize>) -> Place {
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        let inside = self.text.get(span.clone()).unwrap_or("");
+        Place {
+            line: before.matches('\n').count() + 1,
+            column: before.get(start..).unwrap_or("").chars().count() + 1,
+            width: inside.lines().next().unwrap_or("").chars().count(),
+        }
     }
 
-    fn report(&mut self, at: Option<usize>, key: &str, message: impl Into<String>) {
-        let line = at.map_or(0, |at| self.line(at));
-        let (origin, key) = (self.origin.to_string(), key.to_string());
-        self.problems.push(Problem {
-            origin,
-            line,
-            key,
-            message: message.into(),
-        });
+    fn report(&mut self, at: Option<&Range<usize>>, key: &str, message: impl Into<String>) {
+        let place = at.map_or_else(Place::default, |span| self.place(span));
+        let problem = Problem::at(self.origin, self.text, place, key, message.into());
+        self.problems.push(problem);
     }
 
     /// A text that must be there and not be empty.
     fn string(
         &mut self,
         table: &DeTable<'_>,
-        at: Option<usize>,
+        at: Option<&Range<usize>>,
         key: &str,
         path: &str,
     ) -> Option<String> {
-        match table.get(key).map(|v| (v.span().start, v.get_ref())) {
+        match table.get(key).map(|v| (v.span(), v.get_ref())) {
             Some((_, DeValue::String(text))) if !text.trim().is_empty() => Some(text.to_string()),
             Some((at, _)) => {
-                self.report(Some(at), path, format!("needs a text as `{key}`"));
+                self.report(Some(&at), path, format!("needs a text as `{key}`"));
                 None
             }
             None => {
@@ -70,8 +68,8 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Chip, Vec<Problem>> {
     let table = match DeTable::parse(text) {
         Ok(table) => table.into_inner(),
         Err(error) => {
-            let at = error.span().map(|s| s.start);
-            reader.report(at, "", format!("is no TOML: {}", error.message()));
+            let at = error.span();
+            reader.report(at.as_ref(), "", format!("is no TOML: {}", error.message()));
             return Err(reader.problems);
         }
     };
@@ -80,10 +78,15 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Chip, Vec<Problem>> {
     let mut params = Params::default();
     for (index, info) in PARAMS.iter().enumerate() {
         let path = info.path();
-        let section = table.get(info.section).and_then(|s| s.get_ref().as_table());
-        match section.and_then(|s| s.get(info.key)) {
-            Some(entry) => read_param(&mut reader, &mut params, index, &path, entry),
-            None => reader.report(None, &path, format!("is missing: {}", info.doc.trim())),
+        let section = entry(&table, info.section);
+        let inside = section.and_then(|(_, s)| s.get_ref().as_table());
+        match inside.and_then(|s| entry(s, info.key)) {
+            Some(found) => read_param(&mut reader, &mut params, index, &path, found),
+            None => {
+                let at = section.map(|(name, _)| name.span());
+                let message = format!("is missing: {}", info.doc.trim());
+                reader.report(at.as_ref(), &path, message);
+            }
         }
     }
     report_unknown(&mut reader, &table);
@@ -96,10 +99,17 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Chip, Vec<Problem>> {
             text: text.to_string(),
         }),
         _ => {
-            reader.problems.sort_by_key(|p| p.line);
+            reader.problems.sort_by_key(|p| (p.line, p.column));
             Err(reader.problems)
         }
     }
+}
+
+/// A key with its value, both with their places.
+type Entry<'a, 't> = (&'a Spanned<DeString<'t>>, &'a Spanned<DeValue<'t>>);
+
+fn entry<'a, 't>(table: &'a DeTable<'t>, name: &str) -> Option<Entry<'a, 't>> {
+    table.iter().find(|(key, _)| key.get_ref() == name)
 }
 
 fn read_param(
@@ -107,63 +117,58 @@ fn read_param(
     params: &mut Params,
     index: usize,
     path: &str,
-    entry: &Spanned<DeValue<'_>>,
+    (key, value): Entry<'_, '_>,
 ) {
-    let at = entry.span().start;
-    let DeValue::Table(parts) = entry.get_ref() else {
+    let at = key.span();
+    let DeValue::Table(parts) = value.get_ref() else {
         reader.report(
-            Some(at),
+            Some(&value.span()),
             path,
             "must be written { value = .., source = \"..\", status = \"..\" }",
         );
         return;
     };
-    for key in parts
+    for part in parts
         .keys()
         .filter(|k| !PARTS.contains(&k.get_ref().as_ref()))
     {
         let message = format!(
             "has an unknown part `{}`; the parts are {}",
-            key.get_ref(),
+            part.get_ref(),
             PARTS.join(", ")
         );
-        reader.report(Some(key.span().start), path, message);
+        reader.report(Some(&part.span()), path, message);
     }
     let source = reader
-        .string(parts, Some(at), "source", path)
+        .string(parts, Some(&at), "source", path)
         .unwrap_or_default();
-    let word = reader.string(parts, Some(at), "status", path);
+    let word = reader.string(parts, Some(&at), "status", path);
     let status = word
         .as_deref()
         .and_then(|w| Status::ALL.into_iter().find(|s| s.name() == w));
     if let (Some(word), None) = (&word, status) {
         let names = Status::ALL.map(Status::name).join(", ");
+        let place = parts.get("status").map_or(at.clone(), Spanned::span);
         reader.report(
-            Some(at),
+            Some(&place),
             path,
             format!("has status `{word}`; the states are {names}"),
         );
     }
     let Some(value) = parts.get("value") else {
-        reader.report(Some(at), path, "has no `value`");
+        reader.report(Some(&at), path, "has no `value`");
         return;
     };
-    let at = value.span().start;
+    let at = value.span();
     let read = match read_value(value.get_ref()) {
         Some(value) => {
-            let line = reader.line(at);
-            params.set(
-                index,
-                &value,
-                &source,
-                status.unwrap_or(Status::Estimate),
-                line,
-            )
+            let (place, status) = (reader.place(&at), status.unwrap_or(Status::Estimate));
+            params.set(index, &value, &source, status, place)
         }
         None => Err("needs a number or a word as `value`".to_string()),
     };
     if let Err(message) = read {
-        reader.report(Some(at), path, message);
+        reader.report(Some(&at), path, message);
     }
 }
 
@@ -182,7 +187,7 @@ fn read_value(value: &DeValue<'_>) -> Option<Value> {
 fn report_unknown(reader: &mut Reader<'_>, table: &DeTable<'_>) {
     let sections: BTreeSet<&str> = PARAMS.iter().map(|p| p.section).collect();
     for (key, value) in table.iter() {
-        let (name, at) = (key.get_ref().as_ref(), key.span().start);
+        let (name, at) = (key.get_ref().as_ref(), key.span());
         if ["name", "description"].contains(&name) {
             continue;
         }
@@ -190,20 +195,20 @@ fn report_unknown(reader: &mut Reader<'_>, table: &DeTable<'_>) {
             let names: Vec<&str> = sections.iter().copied().collect();
             let hint = nearest(name, &names);
             reader.report(
-                Some(at),
+                Some(&at),
                 name,
                 format!("is no section of a chip file{hint}"),
             );
             continue;
         }
         let Some(section) = value.get_ref().as_table() else {
-            reader.report(Some(at), name, "must be a section");
+            reader.report(Some(&at), name, "must be a section");
             continue;
         };
         for key in section.keys() {
             let path = format!("{name}.{}", key.get_ref());
             if !PARAMS.iter().any(|p| p.path() == path) {
-                reader.report(Some(key.span().start), &path, unknown_key(&path));
+                reader.report(Some(&key.span()), &path, unknown_key(&path));
             }
         }
     }

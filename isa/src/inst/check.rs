@@ -1,8 +1,8 @@
 //! What a field may hold beyond what its type allows, and other facts of single rows.
 
 use super::codec::FieldInfo;
-use super::rows::Inst;
-use crate::operand::{Queue, VOp};
+use super::rows::{Inst, MxuMmq};
+use crate::operand::{DType, Queue, VOp};
 
 impl Inst {
     /// The mnemonic in full.
@@ -31,10 +31,28 @@ impl Inst {
             Inst::DmaStore(i) => dma_queue(i.queue),
             Inst::DmaPush(i) => dma_queue(i.queue),
             Inst::DmaGather(i) => dma_queue(i.queue),
+            Inst::DmaScatter(i) => dma_queue(i.queue),
+            Inst::MxuMm(i) => {
+                let plain = [DType::F32, DType::Bf16];
+                one_of("a_type", i.a_type, &plain).or(one_of("b_type", i.b_type, &plain))
+            }
+            Inst::MxuMmq(i) => quantised(i),
             Inst::VpuUnary(i) => no_bcast(&i.dst),
             Inst::VpuBinary(i) => no_bcast(&i.dst),
             Inst::VpuFill(i) => no_bcast(&i.dst),
             Inst::VpuReduce(i) => no_bcast(&i.dst),
+            Inst::VpuInt(i) => no_bcast(&i.dst).or([("dst", &i.dst), ("a", &i.a), ("b", &i.b)]
+                .into_iter()
+                .find_map(|(name, v)| one_of(name, v.dtype, INTEGERS))),
+            Inst::VpuSelect(i) => no_bcast(&i.dst),
+            Inst::VpuQuant(i) => no_bcast(&i.dst).or_else(|| {
+                let stray = !i.op.has_zero() && i.zero != VOp::default();
+                stray.then(|| {
+                    let name = i.op.name();
+                    ("zero", format!("`vpu.{name}` takes no zero points"))
+                })
+            }),
+            Inst::AttStep(i) => one_of("kv_type", i.kv_type, KV_TYPES),
             Inst::CtlLi(_)
             | Inst::CtlAddi(_)
             | Inst::CtlMadd(_)
@@ -46,9 +64,8 @@ impl Inst {
             | Inst::CtlLaunch(_)
             | Inst::CtlCore(_)
             | Inst::CtlHalt(_)
-            | Inst::MxuMm(_)
+            | Inst::MxuDrain(_)
             | Inst::AttInit(_)
-            | Inst::AttStep(_)
             | Inst::AttFin(_) => None,
         };
         match broken.and_then(|(name, reason)| Some((self.row().field(name)?, reason))) {
@@ -81,4 +98,54 @@ fn dma_queue(queue: Queue) -> Broken {
 fn no_bcast(dst: &VOp) -> Broken {
     dst.bcast
         .then(|| ("dst", "a destination cannot be broadcast".to_string()))
+}
+
+const INTEGERS: &[DType] = &[DType::I32, DType::I8, DType::U8, DType::I4, DType::I2];
+
+/// What keys and values of attention may be.
+const KV_TYPES: &[DType] = &[
+    DType::F32,
+    DType::Bf16,
+    DType::F16,
+    DType::F8E4M3,
+    DType::F8E5M2,
+    DType::I8,
+    DType::I4,
+];
+
+fn one_of(field: &'static str, found: DType, allowed: &[DType]) -> Broken {
+    (!allowed.contains(&found)).then(|| {
+        let names: Vec<&str> = allowed.iter().map(|t| t.name()).collect();
+        let reason = format!(
+            "{} ({}) is none of {}",
+            found as u8,
+            found.name(),
+            names.join(", ")
+        );
+        (field, reason)
+    })
+}
+
+/// `mxu.mmq`: types that go together, and whole groups.
+fn quantised(i: &MxuMmq) -> Broken {
+    use DType::*;
+    let codes: &[DType] = match i.a_type {
+        I8 => &[I8, I4, I2],
+        _ => &[I8, I4, I2, F8E4M3, F8E5M2],
+    };
+    let (k, group) = (i.k, u32::from(i.group));
+    one_of("a_type", i.a_type, &[I8, F32, Bf16, F16, F8E4M3, F8E5M2])
+        .or(one_of("b_type", i.b_type, codes))
+        .or(one_of("scale_type", i.scale_type, &[F32, Bf16, F16]))
+        .or((!k.is_multiple_of(64)).then(|| ("k", format!("{k} (must be a multiple of 64)"))))
+        .or(
+            (!group.is_multiple_of(16) || group != 0 && !k.is_multiple_of(group)).then(|| {
+                let rule = "must be 0, or a multiple of 16 that divides k";
+                ("group", format!("{group} ({rule} = {k})"))
+            }),
+        )
+        .or((i.zeros && !i.b_type.is_int()).then(|| {
+            let reason = format!("codes of {} have no zero points", i.b_type.name());
+            ("zeros", reason)
+        }))
 }

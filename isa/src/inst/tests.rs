@@ -71,6 +71,20 @@ fn every_member_of_a_family_has_its_own_mnemonic() {
         }
         .into()
     });
+    let integer = IntFn::ALL.iter().map(|op| {
+        VpuInt {
+            op: *op,
+            ..VpuInt::default()
+        }
+        .into()
+    });
+    let quant = QuantFn::ALL.iter().map(|op| {
+        VpuQuant {
+            op: *op,
+            ..VpuQuant::default()
+        }
+        .into()
+    });
     let reduce = ReduceFn::ALL.iter().map(|op| {
         VpuReduce {
             op: *op,
@@ -82,7 +96,13 @@ fn every_member_of_a_family_has_its_own_mnemonic() {
         .iter()
         .filter(|r| !r.is_family())
         .filter_map(|r| Inst::zeroed(r.opcode));
-    for inst in unary.chain(binary).chain(reduce).chain(single) {
+    for inst in unary
+        .chain(binary)
+        .chain(integer)
+        .chain(quant)
+        .chain(reduce)
+        .chain(single)
+    {
         assert!(
             mnemonics.insert(inst.mnemonic()),
             "{} is ambiguous",
@@ -111,11 +131,11 @@ fn words() -> impl Strategy<Value = Word> {
                 "DAddr" => {
                     word[field.hi - 2..field.hi].copy_from_slice(&[0, noise[field.lo] & 0xfc])
                 }
-                "VOp" => clear(
-                    &mut word,
-                    field.hi - 1,
-                    if field.name == "dst" { 2 } else { 3 },
-                ),
+                "VOp" => {
+                    let dtype = (noise[field.lo] % DType::ALL.len() as u8) << 1;
+                    let bcast = field.name != "dst" && noise[field.lo] & 0x80 != 0;
+                    word[field.hi - 1] = dtype | u8::from(bcast);
+                }
                 "Queue" => {
                     word[field.lo] %= if row.mnemonic.starts_with("dma") {
                         2
@@ -123,10 +143,15 @@ fn words() -> impl Strategy<Value = Word> {
                         5
                     }
                 }
-                "DType" | "IndexType" => word[field.lo] %= 2,
-                "Scope" | "ReduceFn" => word[field.lo] %= 3,
-                "BinaryFn" => word[field.lo] %= 6,
-                "UnaryFn" => word[field.lo] %= 16,
+                "DType" => word[field.lo] %= DType::ALL.len() as u8,
+                "IndexType" => word[field.lo] %= IndexType::ALL.len() as u8,
+                "Scope" => word[field.lo] %= Scope::ALL.len() as u8,
+                "ReduceFn" => word[field.lo] %= ReduceFn::ALL.len() as u8,
+                "BinaryFn" => word[field.lo] %= BinaryFn::ALL.len() as u8,
+                "UnaryFn" => word[field.lo] %= UnaryFn::ALL.len() as u8,
+                "IntFn" => word[field.lo] %= IntFn::ALL.len() as u8,
+                "QuantFn" => word[field.lo] %= QuantFn::ALL.len() as u8,
+                "ActFn" => word[field.lo] %= ActFn::ALL.len() as u8,
                 _ => {}
             }
         }
@@ -134,6 +159,23 @@ fn words() -> impl Strategy<Value = Word> {
         match row.mnemonic {
             "ctl.div" | "ctl.mod" => (word[8], word[15]) = (word[8] | 1, word[15] & 0x7f),
             "ctl.loop" | "sem.wait" | "sem.post" => word[4] |= 1,
+            "mxu.mm" => (word[1], word[2]) = (word[1] % 2, word[2] % 2),
+            "mxu.mmq" => {
+                word[1] = [0, 1, 2, 3, 4, 6][usize::from(word[1]) % 6];
+                word[2] = [6, 8, 9, 3, 4][usize::from(word[2]) % if word[1] == 6 { 3 } else { 5 }];
+                word[3] %= 3;
+                word[56] &= 0xc0;
+                (word[60], word[61]) = ([0, 16, 32, 64][usize::from(word[60]) % 4], 0);
+                word[63] &= u8::from(word[2] >= 6);
+            }
+            "att.step" => word[43] = [0, 1, 2, 3, 4, 6, 8][usize::from(word[43]) % 7],
+            "vpu." if row.name == "VpuInt" => {
+                for last in [16, 29, 42] {
+                    let dtype = 5 + (word[last] >> 1) % 5;
+                    word[last] = dtype << 1 | word[last] & 1;
+                }
+            }
+            "vpu." if row.name == "VpuQuant" && word[53] & 1 == 0 => word[40..53].fill(0),
             _ => {}
         }
         word
@@ -226,11 +268,12 @@ fn decode_errors_name_place_value_and_expectation() {
         case(1, 5, "sem.wait queue=dma0, n=1"),
         case(4, 0, "sem.wait queue=dma0, n=1"),
         case(3, 2, "mxu.mm m=1"),
-        case(2, 7, "mxu.mm m=1"),
+        case(2, 77, "mxu.mm m=1"),
+        case(2, 6, "mxu.mm m=1"),
         case(26, 4, "dma.load queue=dma0"),
         case(16, 1, "vpu.fill value=1.0"),
-        case(16, 4, "vpu.fill value=1.0"),
-        case(1, 16, "vpu.exp"),
+        case(16, 64, "vpu.fill value=1.0"),
+        case(1, 99, "vpu.exp"),
         case(15, 0x80, "ctl.div imm=1"),
     ];
     insta::assert_snapshot!(errors.join("\n"));

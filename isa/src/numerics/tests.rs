@@ -158,9 +158,10 @@ fn nan_goes_through() {
     use UnaryFn::*;
     for op in UnaryFn::ALL {
         match op {
-            Relu => assert_eq!(unary(*op, f32::NAN), 0.0),
+            Relu | Not => assert_eq!(unary(*op, f32::NAN), 0.0),
+            IsNan => assert_eq!(unary(*op, f32::NAN), 1.0),
             Copy | Neg | Abs | Exp | Log | Sqrt | Rsqrt | Recip | Sigmoid | Tanh | Silu | Gelu
-            | Erf | Sin | Cos => {
+            | Erf | Sin | Cos | Round | Floor | Ceil | Trunc | Sign => {
                 assert!(unary(*op, f32::NAN).is_nan(), "{}", op.name());
             }
         }
@@ -246,4 +247,60 @@ fn reductions_follow_the_specified_order() {
         (reduce8(ReduceFn::Sum, &[]), reduce8(ReduceFn::Maxr, &[])),
         (0.0, f32::NEG_INFINITY)
     );
+}
+
+#[test]
+fn integers_wrap() {
+    use IntFn::*;
+    let cases = [
+        (Iadd, i32::MAX, 1, i32::MIN),
+        (Isub, i32::MIN, 1, i32::MAX),
+        (Imul, 1 << 20, 1 << 12, 0),
+        (Imin, -3, 2, -3),
+        (Imax, -3, 2, 2),
+        (Ishl, 3, 4, 48),
+        (Ishl, 3, 32, 0),
+        (Ishl, 3, -1, 0),
+        (Ishr, -5, 1, -3),
+        (Ishr, -5, 40, -1),
+        (Iand, 6, 3, 2),
+        (Ior, 6, 3, 7),
+        (Ixor, 6, 3, 5),
+        (Ieq, 4, 4, 1),
+        (Ilt, 4, 4, 0),
+        (Idiv, -7, 2, -4),
+        (Idiv, 7, -2, -4),
+        (Idiv, 7, 0, 0),
+        (Idiv, i32::MIN, -1, i32::MIN),
+        (Imod, -7, 2, 1),
+        (Imod, 7, -2, -1),
+        (Imod, 7, 0, 7),
+        (Imod, i32::MIN, -1, 0),
+    ];
+    for (op, a, b, want) in cases {
+        assert_eq!(integer(op, a, b), want, "{} {a} {b}", op.name());
+    }
+    assert!(IntFn::ALL.iter().all(|op| cases.iter().any(|c| c.0 == *op)));
+}
+
+#[test]
+fn comparisons_and_selections() {
+    let nan = f32::NAN;
+    assert_eq!([-2.0, 0.0, -0.0, 3.0].map(sign), [-1.0, 0.0, -0.0, 1.0]);
+    let all = |a, b| {
+        BinaryFn::ALL[6..]
+            .iter()
+            .map(|op| binary(*op, a, b))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(all(1.0, 2.0), [0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0]);
+    assert_eq!(all(0.0, -0.0), [1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
+    assert_eq!(all(nan, 0.0), [0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
+    assert_eq!(reduce8(ReduceFn::Minr, &[3.0, -1.0, nan, 2.0]), -1.0);
+    assert_eq!(reduce8(ReduceFn::Absmax, &[3.0, -7.0, nan]), 7.0);
+    assert_eq!(argmax(&[nan, 1.0, 3.0, 3.0]), 2);
+    assert_eq!((argmax(&[]), argmax(&[f32::NEG_INFINITY; 3])), (0, 0));
+    assert_eq!(quantise(QuantFn::Quantz, 5.0, 2.0, 10.0), 12.0);
+    assert_eq!(quantise(QuantFn::Dequantz, 12.0, 2.0, 10.0), 4.0);
+    assert!(quantise(QuantFn::Quant, 0.0, 0.0, 0.0).is_nan());
 }

@@ -1,5 +1,7 @@
 use super::*;
 use crate::asm::parse_inst;
+use crate::energy::{Counts, energy};
+use crate::inst::ROWS;
 
 /// Closed forms against numbers published elsewhere: LLMCompass' table of output-stationary arrays, and SCALE-Sim v3.
 #[test]
@@ -31,6 +33,73 @@ fn array_goldens() {
         112_283,
         "SCALE-Sim AlexNet conv1"
     );
+    assert_eq!(mxu_is(256, 128, 256, 32, 32), 14207, "SCALE-Sim GEMM");
+}
+
+/// The dataflow of the chip file chooses the closed form.
+#[test]
+fn dataflows() {
+    let mm = "mxu.mm dst_s0=512, a=[0x1000], a_s0=1024, b=[0x2000], b_panel_stride=8192, m=256, n=128, k=256, b_type=bf16";
+    let inst = parse_inst(mm).unwrap();
+    let edge = Chip::load("edge").unwrap();
+    for (dataflow, cycles) in [("os", 10175), ("ws", 11199), ("is", 14207)] {
+        let chip = edge.with("mxu.dataflow", dataflow).unwrap();
+        assert_eq!(cost(&inst, &chip).busy, 8 + cycles, "{dataflow}");
+    }
+}
+
+/// Narrow products take fewer steps of the array.
+#[test]
+fn products_per_step() {
+    let edge = Chip::load("edge").unwrap();
+    for (a, b, k) in [
+        ("i8", "i8", 128),
+        ("i8", "i4", 64),
+        ("i8", "i2", 64),
+        ("bf16", "i4", 256),
+        ("f8e4m3", "f8e4m3", 128),
+    ] {
+        let mmq = format!("mxu.mmq m=1, n=32, k=256, a_type={a}, b_type={b}");
+        let cost = cost(&parse_inst(&mmq).unwrap(), &edge);
+        assert_eq!(cost.busy, 8 + mxu_os(1, 32, k, 32, 32), "{a} {b}");
+        assert_eq!(cost.macs().iter().sum::<u64>(), 32 * 256);
+    }
+}
+
+/// `tests/cases/cycles.txt`: at least one line per row, and per closed formula, with the cycles and the energy of each. A blank or
+/// comment line stays as it is.
+#[test]
+fn cycles_of_every_instruction() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/cycles.txt");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut missing: std::collections::BTreeMap<u8, &str> =
+        ROWS.iter().map(|row| (row.opcode, row.name)).collect();
+    let mut found = String::new();
+    let mut chip = Chip::load("edge").unwrap();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("chip ") {
+            chip = Chip::load(name).unwrap();
+        }
+        if line.is_empty() || line.starts_with('#') || line.starts_with("chip ") {
+            found += &format!("{line}\n");
+            continue;
+        }
+        let inst = line.split(" => ").next().unwrap_or(line);
+        let parsed = parse_inst(inst).unwrap_or_else(|e| panic!("{inst}: {e}"));
+        crate::encode(&parsed).unwrap_or_else(|e| panic!("{inst}: {e}"));
+        missing.remove(&parsed.row().opcode);
+        let cost = cost(&parsed, &chip);
+        let energy = energy(&Counts::of(&cost, 1), 0, &chip).total() * 1e12;
+        found += &format!(
+            "{inst} => busy {}, latency {}, {energy:.1} pJ\n",
+            cost.busy, cost.latency
+        );
+    }
+    assert!(
+        missing.is_empty(),
+        "tests/cases/cycles.txt has no line for {missing:?}"
+    );
+    crate::manual::assert_fresh("tests/cases/cycles.txt", &found);
 }
 
 /// Cost of one instruction as text on the edge chip with round numbers.
@@ -134,7 +203,7 @@ fn extreme_extents() {
         format!("mxu.mm m={e}, n={e}, k={e}"),
         format!("vpu.exp scale=1.0, n0={e}, n1={e}, n2={e}"),
         format!("dma.load queue=dma0, src_s0=4294967295, n0={e}, n1={e}, n2={e}, bytes={e}"),
-        format!("att.step rows={e}, kv={e}, heads=65535, d=65535, scale=1.0"),
+        "att.step rows=262143, kv=262143, heads=65535, d=65535, scale=1.0".to_string(),
     ] {
         assert!(on_edge(&text).busy > 1, "{text}");
     }

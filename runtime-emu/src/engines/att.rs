@@ -1,9 +1,10 @@
 //! `att.*`: streaming attention.
 
 use super::{Effect, elements, push_f32, put_f32, zeroed};
-use crate::kernels::{AttStep, Visible};
+use crate::kernels::{AttStep, Kernels, Visible};
 use crate::memory::{Strided, Trap, slice, slice_mut};
 use llmc_isa::DType;
+use llmc_isa::access::kv_row_bytes;
 use llmc_isa::inst::{AttFin, AttInit, AttStep as AttStepInst};
 
 /// The state of `rows x heads` running softmaxes.
@@ -14,21 +15,49 @@ fn state(base: u32, rows: u32, heads: u16, d: u16) -> Strided {
     )
 }
 
+/// Elements of a row of keys or values: floats widened, codes times the scale that follows them.
+fn widen_row(kernels: &Kernels, kv_type: DType, row: &[u8], out: &mut [f32]) {
+    kernels.read_run(kv_type, row, out);
+    if let (true, Some(&[a, b, c, d])) = (kv_type.is_int(), row.last_chunk::<4>()) {
+        let scale = f32::from_le_bytes([a, b, c, d]);
+        for x in out {
+            *x *= scale;
+        }
+    }
+}
+
 impl Effect<'_> {
     pub(crate) fn att_init(&mut self, i: &AttInit) -> Result<(), Trap> {
         if i.rows.n == 0 || i.heads == 0 || i.d == 0 {
             return Ok(());
         }
         let state = state(i.state.off, i.rows.n, i.heads, i.d);
+        let sink = Strided::run(i.sink.off.into(), u64::from(i.heads) * 4);
+        if i.sinks {
+            self.memory
+                .sram_read(&self.who, self.core, "sink", &sink, 4)?;
+        }
         self.memory
             .sram_write(&self.who, self.core, "state", &state, 4)?;
         if !self.memory.has_data() {
             return Ok(());
         }
+        // The running maximum and sum of each head.
+        let starts = &mut self.scratch.a;
+        starts.clear();
+        match i.sinks {
+            true => push_f32(
+                starts,
+                slice(self.memory.sram(self.core), sink.base, sink.bytes)?,
+            ),
+            false => starts.resize(i.heads.into(), f32::NEG_INFINITY),
+        }
+        let sum = if i.sinks { 1.0 } else { 0.0 };
         let bytes = slice_mut(self.memory.sram_mut(self.core), state.base, state.bytes)?;
         bytes.fill(0);
-        for one in bytes.chunks_exact_mut((usize::from(i.d) + 2) * 4) {
-            put_f32(&mut one[..4], &[f32::NEG_INFINITY]);
+        let each = bytes.chunks_exact_mut((usize::from(i.d) + 2) * 4);
+        for (one, start) in each.zip(starts.iter().cycle()) {
+            put_f32(&mut one[..8], &[*start, sum]);
         }
         Ok(())
     }
@@ -38,7 +67,12 @@ impl Effect<'_> {
         if rows == 0 || heads == 0 || d == 0 || kv == 0 {
             return Ok(());
         }
-        let size = u64::from(i.kv_type.bytes());
+        // Codes have their scale in line, which is what must be aligned.
+        let size = u64::from(match i.kv_type.is_int() {
+            true => 4,
+            false => i.kv_type.bytes(),
+        });
+        let row = u64::from(kv_row_bytes(i.kv_type, d));
         let state = state(i.state.off, rows, heads, d);
         let q = Strided {
             base: i.q.off.into(),
@@ -46,8 +80,8 @@ impl Effect<'_> {
             s: [0, i.q_s0.into(), i.q_s1.into()],
             bytes: u64::from(d) * 4,
         };
-        let k = Strided::rows(i.k.off.into(), kv, i.k_s0.into(), u64::from(d) * size);
-        let v = Strided::rows(i.v.off.into(), kv, i.v_s0.into(), u64::from(d) * size);
+        let k = Strided::rows(i.k.off.into(), kv, i.k_s0.into(), row);
+        let v = Strided::rows(i.v.off.into(), kv, i.v_s0.into(), row);
         self.memory.sram_read(&self.who, self.core, "q", &q, 4)?;
         self.memory.sram_read(&self.who, self.core, "k", &k, size)?;
         self.memory.sram_read(&self.who, self.core, "v", &v, size)?;
@@ -76,15 +110,16 @@ impl Effect<'_> {
             kv_pos: i.kv_pos.off.into(),
             causal: i.causal,
             window: i.window,
+            kv_first: i.kv_first.off.into(),
         };
         macro_rules! step {
-            ($kernel:ident) => {
+            ($kernel:ident, $k:expr, $k_stride:expr, $v:expr, $v_stride:expr) => {
                 self.kernels.$kernel(&mut AttStep {
                     q: queries,
-                    k: elements(keys)?,
-                    k_stride: (k.s[2] / size) as usize,
-                    v: elements(values)?,
-                    v_stride: (v.s[2] / size) as usize,
+                    k: $k,
+                    k_stride: $k_stride,
+                    v: $v,
+                    v_stride: $v_stride,
                     state: sums,
                     rows: rows as usize,
                     heads: heads.into(),
@@ -98,8 +133,32 @@ impl Effect<'_> {
             };
         }
         match i.kv_type {
-            DType::F32 => step!(att_f32),
-            DType::Bf16 => step!(att_bf16),
+            DType::F32 => {
+                let strides = [&k, &v].map(|x| (x.s[2] / size) as usize);
+                let (keys, values) = (elements(keys)?, elements(values)?);
+                step!(att_f32, keys, strides[0], values, strides[1]);
+            }
+            DType::Bf16 => {
+                let strides = [&k, &v].map(|x| (x.s[2] / size) as usize);
+                let (keys, values) = (elements(keys)?, elements(values)?);
+                step!(att_bf16, keys, strides[0], values, strides[1]);
+            }
+            narrow => {
+                let d = usize::from(d);
+                let [keys, values] = [&k, &v].map(|rows| {
+                    let mut wide = vec![0.0_f32; kv as usize * d];
+                    let mut out = wide.chunks_exact_mut(d);
+                    rows.each(|at| match out.next() {
+                        Some(out) => {
+                            widen_row(self.kernels, narrow, slice(sram, at, row)?, out);
+                            Ok(())
+                        }
+                        None => Ok::<(), Trap>(()),
+                    })?;
+                    Ok::<_, Trap>(wide)
+                });
+                step!(att_f32, &keys?, d, &values?, d);
+            }
         }
         put_f32(
             slice_mut(self.memory.sram_mut(self.core), state.base, state.bytes)?,

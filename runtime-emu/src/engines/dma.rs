@@ -4,7 +4,31 @@ use super::{Effect, targets};
 use crate::fault::FaultKind;
 use crate::memory::{Strided, Trap, slice, slice_mut};
 use llmc_isa::IndexType;
-use llmc_isa::inst::{DmaGather, DmaLoad, DmaPush, DmaStore};
+use llmc_isa::inst::{DmaGather, DmaLoad, DmaPush, DmaScatter, DmaStore};
+
+/// The table row that entry `position` of an index list chooses.
+fn indexed(index_type: IndexType, list: &[u8], position: u32, rows: u32) -> Result<u64, FaultKind> {
+    let size = index_type.bytes() as usize;
+    let raw = list.chunks_exact(size).nth(position as usize);
+    let value = match (index_type, raw) {
+        (IndexType::I32, Some(&[a, b, c, d])) => i64::from(i32::from_le_bytes([a, b, c, d])),
+        (IndexType::I64, Some(&[a, b, c, d, e, f, g, h])) => {
+            i64::from_le_bytes([a, b, c, d, e, f, g, h])
+        }
+        _ => {
+            let what = "index list of odd length".to_string();
+            return Err(FaultKind::Internal(what));
+        }
+    };
+    match u64::try_from(value) {
+        Ok(row) if row < u64::from(rows) => Ok(row),
+        _ => Err(FaultKind::Index {
+            position,
+            index: value,
+            rows,
+        }),
+    }
+}
 
 impl Effect<'_> {
     pub(crate) fn dma_load(&mut self, i: &DmaLoad) -> Result<(), Trap> {
@@ -120,25 +144,8 @@ impl Effect<'_> {
         let list = slice(self.memory.sram(self.core), index.base, index.bytes)?.to_vec();
         self.memory
             .sram_write(&self.who, self.core, "dst", &dst, 1)?;
-        for (position, raw) in (0..count).zip(list.chunks_exact(size as usize)) {
-            let value = match (i.index_type, raw) {
-                (IndexType::I32, &[a, b, c, d]) => i64::from(i32::from_le_bytes([a, b, c, d])),
-                (IndexType::I64, &[a, b, c, d, e, f, g, h]) => {
-                    i64::from_le_bytes([a, b, c, d, e, f, g, h])
-                }
-                _ => return Err(FaultKind::Internal("index list of odd length".to_string()).into()),
-            };
-            let row = match u64::try_from(value) {
-                Ok(row) if row < u64::from(i.rows) => row,
-                _ => {
-                    return Err(FaultKind::Index {
-                        position,
-                        index: value,
-                        rows: i.rows,
-                    }
-                    .into());
-                }
-            };
+        for position in 0..count {
+            let row = indexed(i.index_type, &list, position, i.rows)?;
             let at = i
                 .table
                 .off
@@ -147,6 +154,36 @@ impl Effect<'_> {
             self.memory.dram_read(&self.who, "table", &src)?;
             let to = Strided::run(dst.base + u64::from(position) * dst.s[2], bytes);
             self.memory.load(self.core, &to, &src)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn dma_scatter(&mut self, i: &DmaScatter) -> Result<(), Trap> {
+        let (count, bytes) = (i.count.n, u64::from(i.bytes));
+        if count == 0 || bytes == 0 {
+            return Ok(());
+        }
+        let size = u64::from(i.index_type.bytes());
+        let index = Strided::run(i.index.off.into(), u64::from(count) * size);
+        let src = Strided::rows(i.src.off.into(), count, i.src_s0.into(), bytes);
+        self.memory
+            .sram_read(&self.who, self.core, "index", &index, size)?;
+        self.memory
+            .sram_read(&self.who, self.core, "src", &src, 1)?;
+        if !self.memory.has_data() {
+            return Ok(());
+        }
+        let list = slice(self.memory.sram(self.core), index.base, index.bytes)?.to_vec();
+        for position in 0..count {
+            let row = indexed(i.index_type, &list, position, i.rows)?;
+            let at = i
+                .table
+                .off
+                .saturating_add(row.saturating_mul(i.row_stride.into()));
+            let dst = Strided::run(at, bytes);
+            self.memory.dram_write(&self.who, "table", &dst)?;
+            let from = Strided::run(src.base + u64::from(position) * src.s[2], bytes);
+            self.memory.store(self.core, &dst, &from)?;
         }
         Ok(())
     }

@@ -19,6 +19,13 @@ fn roll(state: &mut u64, sides: u64) -> u64 {
     (*state >> 33) % sides
 }
 
+fn random_type(s: &mut u64) -> &'static str {
+    let all = llmc_isa::DType::ALL;
+    // Mostly the first, which more instructions take.
+    let sides = [2, all.len() as u64][roll(s, 2) as usize];
+    all[roll(s, sides) as usize].name()
+}
+
 /// A resolved engine instruction with small, aligned operands.
 fn random_inst(s: &mut u64) -> Option<Inst> {
     let row = ROWS[roll(s, ROWS.len() as u64) as usize];
@@ -31,7 +38,7 @@ fn random_inst(s: &mut u64) -> Option<Inst> {
             ("Ext", "bytes") => format!("{}", roll(s, 40)),
             ("Ext", _) => format!("{}", roll(s, 5)),
             ("VOp", _) => {
-                let dtype = ["f32", "bf16"][roll(s, 2) as usize];
+                let dtype = random_type(s);
                 let bcast = ["", ":bcast"][roll(s, 2) as usize];
                 format!(
                     "{dtype}[{}:{}:{}{bcast}]",
@@ -41,7 +48,15 @@ fn random_inst(s: &mut u64) -> Option<Inst> {
                 )
             }
             ("bool", _) => ["true", "false"][roll(s, 2) as usize].to_string(),
-            ("DType", _) => ["f32", "bf16"][roll(s, 2) as usize].to_string(),
+            ("DType", _) => random_type(s).to_string(),
+            ("IntFn", _) => llmc_isa::IntFn::ALL[roll(s, 14) as usize]
+                .name()
+                .to_string(),
+            ("QuantFn", _) => llmc_isa::QuantFn::ALL[roll(s, 4) as usize]
+                .name()
+                .to_string(),
+            (_, "k") => ["0", "64", "128"][roll(s, 3) as usize].to_string(),
+            (_, "group") => ["0", "16", "64"][roll(s, 3) as usize].to_string(),
             ("IndexType", _) => ["i32", "i64"][roll(s, 2) as usize].to_string(),
             ("Scope", _) => ["local", "all", "core"][roll(s, 3) as usize].to_string(),
             ("Val", _) => format!("{}", roll(s, 2)),
@@ -62,7 +77,13 @@ fn execute(e: &mut Effect<'_>, inst: &Inst) -> Option<Result<(), Trap>> {
         Inst::DmaStore(i) => e.dma_store(i),
         Inst::DmaPush(i) => e.dma_push(i),
         Inst::DmaGather(i) => e.dma_gather(i),
+        Inst::DmaScatter(i) => e.dma_scatter(i),
         Inst::MxuMm(i) => e.mxu_mm(i),
+        Inst::MxuMmq(i) => e.mxu_mmq(i),
+        Inst::MxuDrain(i) => e.mxu_drain(i),
+        Inst::VpuInt(i) => e.vpu_int(i),
+        Inst::VpuSelect(i) => e.vpu_select(i),
+        Inst::VpuQuant(i) => e.vpu_quant(i),
         Inst::VpuUnary(i) => e.vpu_unary(i),
         Inst::VpuBinary(i) => e.vpu_binary(i),
         Inst::VpuFill(i) => e.vpu_fill(i),
@@ -140,6 +161,12 @@ proptest! {
         if let Inst::DmaGather(i) = inst && i.count.n > 0 && i.bytes > 0 {
             // All indices are 0 in a fresh memory.
             touched.extend((i.table.off..i.table.off + u64::from(i.bytes)).map(|at| (2, at)));
+        }
+        let mut written = written;
+        if let Inst::DmaScatter(i) = inst && i.count.n > 0 && i.bytes > 0 {
+            let row = (i.table.off..i.table.off + u64::from(i.bytes)).map(|at| (2, at));
+            touched.extend(row.clone());
+            written.extend(row);
         }
         // An unordered read collides with writes, an unordered write with all accesses.
         let other_clock = [0, 1];

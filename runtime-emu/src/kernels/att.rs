@@ -51,6 +51,8 @@ pub struct Visible {
     pub causal: bool,
     /// Keys at or before `query - window` are hidden; 0 for no window.
     pub window: u32,
+    /// Keys before this absolute position are hidden.
+    pub kv_first: i64,
 }
 
 impl Visible {
@@ -73,7 +75,8 @@ impl Visible {
                 .saturating_add(1)
                 .clamp(0, end),
         };
-        (first as usize, end as usize)
+        let shown = self.kv_first.saturating_sub(self.kv_pos).clamp(0, end);
+        (first.max(shown) as usize, end as usize)
     }
 }
 

@@ -65,7 +65,7 @@ unsafe fn tile<S: Simd, B: Elem, const R: usize, const P: usize>(
     c: *mut f32,
     c_stride: usize,
 ) {
-    // SAFETY: `mm` checked the operands' extents and hands over in-range tiles.
+    // SAFETY: `body` checked the operands' extents and hands over in-range tiles.
     unsafe {
         let mut acc: [[S::Row; P]; R] = std::array::from_fn(|r| {
             std::array::from_fn(|p| S::row_load(c.add(r * c_stride + p * PANEL)))
@@ -93,7 +93,7 @@ unsafe fn tile<S: Simd, B: Elem, const R: usize, const P: usize>(
 unsafe fn rows<S: Simd, B: Elem, const R: usize, const P: usize>(g: &mut Mm<'_, B>, r: usize) {
     let c_stride = g.panels * PANEL;
     let mut p = 0;
-    // SAFETY: `mm` checked that all rows and panels are inside the slices; r + R <= m and p + P <= panels.
+    // SAFETY: `body` checked that all rows and panels are inside the slices; r + R <= m and p + P <= panels.
     unsafe {
         let a = g.a.as_ptr().add(r * g.k);
         let c = g.c.as_mut_ptr().add(r * c_stride);
@@ -124,7 +124,7 @@ unsafe fn rows<S: Simd, B: Elem, const R: usize, const P: usize>(g: &mut Mm<'_, 
 
 /// The product, tiled for registers: the tile sizes keep at least 8 chains of one register in flight.
 #[inline(always)]
-unsafe fn mm<S: Simd, B: Elem>(g: &mut Mm<'_, B>) {
+pub(super) unsafe fn body<S: Simd, B: Elem>(g: &mut Mm<'_, B>) {
     assert!(g.in_bounds(), "mm operands are shorter than their shape");
     let mut r = 0;
     // SAFETY: extents asserted above.
@@ -147,38 +147,38 @@ unsafe fn mm<S: Simd, B: Elem>(g: &mut Mm<'_, B>) {
 /// Portable f32 x f32.
 pub(super) fn f32_portable(g: &mut Mm<'_, f32>) {
     // SAFETY: the portable implementation needs no host feature.
-    unsafe { mm::<Portable, f32>(g) }
+    unsafe { body::<Portable, f32>(g) }
 }
 
 /// Portable f32 x bf16.
 pub(super) fn bf16_portable(g: &mut Mm<'_, u16>) {
     // SAFETY: the portable implementation needs no host feature.
-    unsafe { mm::<Portable, u16>(g) }
+    unsafe { body::<Portable, u16>(g) }
 }
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86 {
-    use super::{Mm, mm};
+    use super::{Mm, body};
     use crate::kernels::simd::{Avx2, Avx512};
 
     #[target_feature(enable = "avx2,fma")]
     pub(in crate::kernels) fn f32_avx2(g: &mut Mm<'_, f32>) {
         // SAFETY: AVX2 and FMA are enabled here.
-        unsafe { mm::<Avx2, f32>(g) }
+        unsafe { body::<Avx2, f32>(g) }
     }
     #[target_feature(enable = "avx2,fma")]
     pub(in crate::kernels) fn bf16_avx2(g: &mut Mm<'_, u16>) {
         // SAFETY: AVX2 and FMA are enabled here.
-        unsafe { mm::<Avx2, u16>(g) }
+        unsafe { body::<Avx2, u16>(g) }
     }
     #[target_feature(enable = "avx512f,avx2,fma")]
     pub(in crate::kernels) fn f32_avx512(g: &mut Mm<'_, f32>) {
         // SAFETY: AVX-512F is enabled here.
-        unsafe { mm::<Avx512, f32>(g) }
+        unsafe { body::<Avx512, f32>(g) }
     }
     #[target_feature(enable = "avx512f,avx2,fma")]
     pub(in crate::kernels) fn bf16_avx512(g: &mut Mm<'_, u16>) {
         // SAFETY: AVX-512F is enabled here.
-        unsafe { mm::<Avx512, u16>(g) }
+        unsafe { body::<Avx512, u16>(g) }
     }
 }

@@ -5,13 +5,15 @@
 
 mod att;
 mod mm;
+mod mmq;
 mod simd;
 mod vector;
 
 pub use att::{AttStep, Visible, step_scalar};
 pub use mm::{Mm, PANEL, mm_scalar};
+pub use mmq::{Left, Mmq, mmq_scalar};
 
-use llmc_isa::{BinaryFn, ReduceFn, UnaryFn};
+use llmc_isa::{ActFn, BinaryFn, DType, IntFn, QuantFn, ReduceFn, UnaryFn};
 use std::sync::OnceLock;
 
 /// The kernels for one instruction set. Only tables that the host can run are handed out.
@@ -19,11 +21,18 @@ pub struct Kernels {
     name: &'static str,
     mm_f32: unsafe fn(&mut Mm<'_, f32>),
     mm_bf16: unsafe fn(&mut Mm<'_, u16>),
+    mmq: unsafe fn(&mut Mmq<'_>),
     att_f32: unsafe fn(&mut AttStep<'_, f32>),
     att_bf16: unsafe fn(&mut AttStep<'_, u16>),
     unary: unsafe fn(UnaryFn, &mut [f32], f32, f32),
     binary: unsafe fn(BinaryFn, &mut [f32], &[f32]),
+    integer: unsafe fn(IntFn, &mut [i32], &[i32]),
+    quantise: unsafe fn(QuantFn, &mut [f32], &[f32], &[f32]),
+    drain: unsafe fn(ActFn, &mut [f32], Option<&[f32]>, Option<f32>),
     reduce: unsafe fn(ReduceFn, &[f32]) -> f32,
+    argmax: unsafe fn(&[f32]) -> u32,
+    read_run: unsafe fn(DType, &[u8], &mut [f32]),
+    write_run: unsafe fn(DType, &[f32], &mut [u8]),
     widen: unsafe fn(&[u16], &mut [f32]),
     narrow: unsafe fn(&[f32], &mut [u16]),
 }
@@ -38,11 +47,18 @@ static PORTABLE: Kernels = Kernels {
     name: "portable",
     mm_f32: mm::f32_portable,
     mm_bf16: mm::bf16_portable,
+    mmq: mmq::portable,
     att_f32: att::f32_portable,
     att_bf16: att::bf16_portable,
     unary: vector::portable::unary,
     binary: vector::portable::binary,
+    integer: vector::portable::integer,
+    quantise: vector::portable::quantise,
+    drain: vector::portable::drain,
     reduce: vector::portable::reduce,
+    argmax: vector::portable::argmax,
+    read_run: vector::portable::read_run,
+    write_run: vector::portable::write_run,
     widen: vector::portable::widen,
     narrow: vector::portable::narrow,
 };
@@ -52,11 +68,18 @@ static AVX2: Kernels = Kernels {
     name: "avx2",
     mm_f32: mm::x86::f32_avx2,
     mm_bf16: mm::x86::bf16_avx2,
+    mmq: mmq::x86::avx2,
     att_f32: att::x86::f32_avx2,
     att_bf16: att::x86::bf16_avx2,
     unary: vector::avx2::unary,
     binary: vector::avx2::binary,
+    integer: vector::avx2::integer,
+    quantise: vector::avx2::quantise,
+    drain: vector::avx2::drain,
     reduce: vector::avx2::reduce,
+    argmax: vector::avx2::argmax,
+    read_run: vector::avx2::read_run,
+    write_run: vector::avx2::write_run,
     widen: vector::avx2::widen,
     narrow: vector::avx2::narrow,
 };
@@ -66,12 +89,19 @@ static AVX512: Kernels = Kernels {
     name: "avx512",
     mm_f32: mm::x86::f32_avx512,
     mm_bf16: mm::x86::bf16_avx512,
+    mmq: mmq::x86::avx2,
     // Dot products have eight lanes: 512-bit registers would not help.
     att_f32: att::x86::f32_avx2,
     att_bf16: att::x86::bf16_avx2,
     unary: vector::avx512::unary,
     binary: vector::avx512::binary,
+    integer: vector::avx512::integer,
+    quantise: vector::avx512::quantise,
+    drain: vector::avx512::drain,
     reduce: vector::avx512::reduce,
+    argmax: vector::avx512::argmax,
+    read_run: vector::avx512::read_run,
+    write_run: vector::avx512::write_run,
     widen: vector::avx512::widen,
     narrow: vector::avx512::narrow,
 };
@@ -133,6 +163,15 @@ impl Kernels {
         unsafe { (self.mm_bf16)(g) }
     }
 
+    /// Matrix product with quantised panels.
+    ///
+    /// # Panics
+    /// If a slice is shorter than the shape says.
+    pub fn mmq(&self, g: &mut Mmq<'_>) {
+        // SAFETY: as in `mm_f32`.
+        unsafe { (self.mmq)(g) }
+    }
+
     /// Attention step with f32 keys and values.
     ///
     /// # Panics
@@ -161,6 +200,42 @@ impl Kernels {
     pub fn binary(&self, op: BinaryFn, a: &mut [f32], b: &[f32]) {
         // SAFETY: as in `mm_f32`.
         unsafe { (self.binary)(op, a, b) }
+    }
+
+    /// `a = op(a, b)` for each element of both.
+    pub fn integer(&self, op: IntFn, a: &mut [i32], b: &[i32]) {
+        // SAFETY: as in `mm_f32`.
+        unsafe { (self.integer)(op, a, b) }
+    }
+
+    /// `a = op(a, scale, zero)` for each element of all.
+    pub fn quantise(&self, op: QuantFn, a: &mut [f32], scale: &[f32], zero: &[f32]) {
+        // SAFETY: as in `mm_f32`.
+        unsafe { (self.quantise)(op, a, scale, zero) }
+    }
+
+    /// `x = act(x + bias) / scale` for each element.
+    pub fn drain(&self, act: ActFn, x: &mut [f32], bias: Option<&[f32]>, scale: Option<f32>) {
+        // SAFETY: as in `mm_f32`.
+        unsafe { (self.drain)(act, x, bias, scale) }
+    }
+
+    /// The index of the first maximum.
+    pub fn argmax(&self, x: &[f32]) -> u32 {
+        // SAFETY: as in `mm_f32`.
+        unsafe { (self.argmax)(x) }
+    }
+
+    /// Reads a packed run, one element for each of `out`.
+    pub fn read_run(&self, dtype: DType, bytes: &[u8], out: &mut [f32]) {
+        // SAFETY: as in `mm_f32`.
+        unsafe { (self.read_run)(dtype, bytes, out) }
+    }
+
+    /// Writes a packed run.
+    pub fn write_run(&self, dtype: DType, values: &[f32], bytes: &mut [u8]) {
+        // SAFETY: as in `mm_f32`.
+        unsafe { (self.write_run)(dtype, values, bytes) }
     }
 
     /// The eight-lane reduction.

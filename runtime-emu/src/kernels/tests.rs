@@ -1,7 +1,7 @@
 //! Every table gives the bits of the scalar definitions, whatever the shape.
 
 use super::*;
-use llmc_isa::numerics;
+use llmc_isa::numerics::{self, convert};
 use proptest::prelude::*;
 
 /// A repeatable stream of f32: mostly ordinary, some zeros, tiny, huge.
@@ -60,6 +60,109 @@ proptest! {
     }
 
     #[test]
+    fn quantised(
+        seed: u64,
+        m in 1_usize..6,
+        groups in 1_usize..4,
+        quads in 4_usize..20,
+        panels in 1_usize..4,
+        gap in 0_usize..2,
+        b_type in prop::sample::select(vec![DType::I8, DType::I4, DType::I2, DType::F8E4M3, DType::F8E5M2]),
+        ints: bool,
+        zeros: bool,
+    ) {
+        let mut noise = Noise(seed);
+        let (group, int) = (quads * 4, ints && b_type.is_int());
+        let panel_bytes = b_type.size_of((groups * group * PANEL) as u64) as usize;
+        let stride = panel_bytes + gap * 64;
+        // No infinities and NaNs of fp8, whose sums may be any NaN.
+        let b: Vec<u8> = (0..panels * stride).map(|i| match b_type {
+            DType::F8E4M3 | DType::F8E5M2 => [i as u8, (noise.next() * 40.0) as i8 as u8][i % 2] & 0xf7 & 0xbf,
+            _ => (noise.next() * 90.0) as i32 as u8,
+        }).collect();
+        let codes: Vec<i16> = (0..m * groups * group).map(|_| (noise.next() * 60.0) as i8 as i16).collect();
+        let (rows, a_scale) = (noise.vec(m * groups * group), noise.vec(m));
+        let scales = noise.vec(panels * groups * PANEL);
+        let points: Vec<i8> = match zeros && b_type.is_int() {
+            true => (0..scales.len()).map(|_| (noise.next() * 60.0) as i8).collect(),
+            false => Vec::new(),
+        };
+        let start = noise.vec(m * panels * PANEL);
+        let run = |c: &mut [f32], f: &dyn Fn(&mut Mmq<'_>)| f(&mut Mmq {
+            a: if int { Left::Int(&codes, &a_scale) } else { Left::Float(&rows) },
+            b: &b, stride, b_type, scales: &scales, zeros: &points, c, m, group, groups, panels,
+        });
+        let mut expected = start.clone();
+        run(&mut expected, &|g| mmq_scalar(g));
+        for kernels in Kernels::available() {
+            let mut found = start.clone();
+            run(&mut found, &|g| kernels.mmq(g));
+            prop_assert!(same(&found, &expected), "{:?} {:?}", kernels, b_type);
+        }
+    }
+
+    #[test]
+    fn conversions(seed: u64, n in 0_usize..70) {
+        let mut noise = Noise(seed);
+        let x: Vec<f32> = (0..n).map(|i| noise.next() * [1.0, 60.0, 1e9, 1e-3][i % 4]).collect();
+        for kernels in Kernels::available() {
+            for &dtype in DType::ALL {
+                let bytes = dtype.size_of(n as u64) as usize;
+                let (mut found, mut expected) = (vec![0xaa; bytes + 3], vec![0xaa; bytes + 3]);
+                kernels.write_run(dtype, &x, &mut found[..bytes]);
+                convert::write_run(dtype, &x, &mut expected[..bytes]);
+                prop_assert_eq!(&found, &expected, "{:?} {:?}", kernels, dtype);
+                let (mut wide, mut want) = (vec![0.0; n], vec![0.0; n]);
+                kernels.read_run(dtype, &found, &mut wide);
+                convert::read_run(dtype, &found, &mut want);
+                prop_assert_eq!(bits(&wide), bits(&want), "{:?} {:?}", kernels, dtype);
+            }
+        }
+    }
+
+    #[test]
+    fn integers(a in prop::collection::vec(any::<i32>(), 0..40), shift in 0_i32..40, zero in 0_usize..40) {
+        let mut b: Vec<i32> = a.iter().rev().map(|x| x >> shift.min(31)).collect();
+        b.iter_mut().skip(zero).step_by(5).for_each(|b| *b = 0);
+        for kernels in Kernels::available() {
+            for &op in IntFn::ALL {
+                let mut x = a.clone();
+                kernels.integer(op, &mut x, &b);
+                let expected: Vec<i32> = a.iter().zip(&b).map(|(&a, &b)| numerics::integer(op, a, b)).collect();
+                prop_assert_eq!(x, expected, "{:?} {:?}", kernels, op);
+            }
+        }
+    }
+
+    #[test]
+    fn codes_and_activations(seed: u64, n in 0_usize..70, biased: bool, scale in prop::option::of(0.1_f32..9.0)) {
+        let mut noise = Noise(seed);
+        let (a, s, z) = (noise.vec(n), noise.vec(n), noise.vec(n));
+        for kernels in Kernels::available() {
+            for &op in QuantFn::ALL {
+                let mut x = a.clone();
+                kernels.quantise(op, &mut x, &s, &z);
+                let expected: Vec<f32> = (0..n).map(|i| numerics::quantise(op, a[i], s[i], z[i])).collect();
+                prop_assert!(same(&x, &expected), "{:?} {:?}", kernels, op);
+            }
+            for &act in ActFn::ALL {
+                let mut x = a.clone();
+                kernels.drain(act, &mut x, biased.then_some(s.as_slice()), scale);
+                let one = |i: usize| {
+                    let y = numerics::activate(act, if biased { a[i] + s[i] } else { a[i] });
+                    scale.map_or(y, |scale| y / scale)
+                };
+                let expected: Vec<f32> = (0..n).map(one).collect();
+                prop_assert!(same(&x, &expected), "{:?} {:?}", kernels, act);
+            }
+            prop_assert_eq!(kernels.argmax(&a), numerics::argmax(&a));
+            let mut gaps = a.clone();
+            gaps.iter_mut().step_by(3).for_each(|x| *x = f32::NAN);
+            prop_assert_eq!(kernels.argmax(&gaps), numerics::argmax(&gaps));
+        }
+    }
+
+    #[test]
     fn attention(
         seed: u64,
         rows in 1_usize..4,
@@ -70,6 +173,7 @@ proptest! {
         kv_pos in 0_i64..20,
         causal: bool,
         window in 0_u32..12,
+        kv_first in 0_i64..25,
         softcap in prop::sample::select(vec![0.0_f32, 2.5]),
     ) {
         let mut noise = Noise(seed);
@@ -85,7 +189,7 @@ proptest! {
                 one[0] = f32::NEG_INFINITY;
             }
         }
-        let visible = Visible { q_pos, kv_pos, causal, window };
+        let visible = Visible { q_pos, kv_pos, causal, window, kv_first };
         let scale = 0.25;
         macro_rules! step {
             ($k:expr, $v:expr, $state:expr, $scores:expr) => {
@@ -154,6 +258,7 @@ fn visible_ranges() {
         kv_pos: 8,
         causal: true,
         window: 0,
+        kv_first: 0,
     };
     assert_eq!(v.range(0, 16), (0, 3));
     assert_eq!(v.range(5, 4), (0, 4));
@@ -177,4 +282,6 @@ fn visible_ranges() {
         .range(0, 16),
         (16, 16)
     );
+    assert_eq!(Visible { kv_first: 10, ..v }.range(0, 16), (2, 3));
+    assert_eq!(Visible { kv_first: 50, ..v }.range(0, 16), (3, 3));
 }

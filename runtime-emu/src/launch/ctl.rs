@@ -48,6 +48,11 @@ impl Ctl {
         }
     }
 
+    /// Start of the outermost loop, or the next instruction if there is none.
+    pub(super) fn outermost(&self) -> u64 {
+        self.loops.first().map_or(self.pc, |l| l.start)
+    }
+
     /// Starts a loop over the next `body` instructions.
     pub(super) fn enter(&mut self, count: i64, body: u32, len: u64) -> Result<(), FaultKind> {
         let start = self.pc + 1;

@@ -6,7 +6,7 @@ use crate::engines::{Effect, targets};
 use crate::fault::FaultKind;
 use crate::memory::Trap;
 use llmc_isa::inst::*;
-use llmc_isa::{Execute, Reg, timing};
+use llmc_isa::{Execute, Reg};
 
 /// How to go on after an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,14 +136,17 @@ impl Execute for Step<'_, '_> {
             return Ok(Flow::Next);
         }
         let run = &mut *self.run;
-        let (clocks, actor) = (&mut run.clocks, self.actor);
-        let sem = &mut run.sems[self.core as usize][usize::from(i.sem.0)];
-        let got = sem.ask(
-            Waiting {
-                actor,
-                n: u32::from(i.n),
-            },
+        let (clocks, events, actor) = (&mut run.clocks, &mut run.events, self.actor);
+        let (core, sem) = (self.core, i.sem.0);
+        let who = Waiting {
+            actor,
+            n: u32::from(i.n),
+        };
+        let got = run.sems[core as usize][usize::from(sem)].ask(
+            who,
+            self.now,
             |stamp| clocks.join(actor, stamp),
+            |at| events.look(at, core, sem),
         );
         Ok(if got { Flow::Next } else { Flow::Wait(i.sem.0) })
     }
@@ -154,17 +157,18 @@ impl Execute for Step<'_, '_> {
         let stamp = run.clocks.stamp(self.actor);
         let sent = self.now.max(run.engines[self.actor].done_at);
         for target in targets {
-            let way = match run.req.timed && target != self.core {
-                true => timing::noc_latency(self.core, target, run.req.chip),
-                false => 0,
-            };
+            let way = (self.core * run.cores + target) as usize;
             let tokens = Tokens {
+                at: sent + run.ways.get(way).copied().unwrap_or(0),
                 n: u32::from(i.n),
-                stamp: stamp.clone(),
-                actor: self.actor,
                 pc: self.pc,
+                actor: self.actor,
+                stamp: stamp.clone(),
             };
-            run.events.arrive(sent + way, target, i.sem.0, tokens);
+            let (events, sem) = (&mut run.events, i.sem.0);
+            run.last_arrival = run.last_arrival.max(tokens.at);
+            run.sems[target as usize][usize::from(sem)]
+                .post(tokens, |at| events.look(at, target, sem));
         }
         debug_assert!(self.actor / ENGINES == self.core as usize);
         Ok(Flow::Next)
@@ -181,6 +185,24 @@ impl Execute for Step<'_, '_> {
     }
     fn dma_gather(&mut self, i: &DmaGather) -> Done {
         self.effect(|e| e.dma_gather(i))
+    }
+    fn dma_scatter(&mut self, i: &DmaScatter) -> Done {
+        self.effect(|e| e.dma_scatter(i))
+    }
+    fn mxu_mmq(&mut self, i: &MxuMmq) -> Done {
+        self.effect(|e| e.mxu_mmq(i))
+    }
+    fn mxu_drain(&mut self, i: &MxuDrain) -> Done {
+        self.effect(|e| e.mxu_drain(i))
+    }
+    fn vpu_int(&mut self, i: &VpuInt) -> Done {
+        self.effect(|e| e.vpu_int(i))
+    }
+    fn vpu_select(&mut self, i: &VpuSelect) -> Done {
+        self.effect(|e| e.vpu_select(i))
+    }
+    fn vpu_quant(&mut self, i: &VpuQuant) -> Done {
+        self.effect(|e| e.vpu_quant(i))
     }
     fn mxu_mm(&mut self, i: &MxuMm) -> Done {
         self.effect(|e| e.mxu_mm(i))

@@ -21,9 +21,10 @@ mod ctl;
 mod events;
 mod exec;
 mod sems;
+mod stuck;
 
 use crate::engines::Scratch;
-use crate::fault::{Fault, FaultKind, Leftover, Origin, Site, Unit, Waiter};
+use crate::fault::{Fault, FaultKind, Leftover, Origin, Site, Unit};
 use crate::kernels::Kernels;
 use crate::memory::{Conflict, Memory, Trap};
 use crate::stats::{CoreStats, LaunchStats};
@@ -34,7 +35,7 @@ use exec::{Flow, Step};
 use llmc_isa::container::{DebugMap, IoTensor, Manifest};
 use llmc_isa::timing::{self, Cost};
 use llmc_isa::{Chip, Execute, Inst, Queue, Scope, asm};
-use sems::{Semaphore, Tokens};
+use sems::Semaphore;
 use std::collections::VecDeque;
 
 /// Engines of a core.
@@ -139,6 +140,10 @@ pub(crate) struct Launch<'a> {
     sems: Vec<Vec<Semaphore>>,
     clocks: Clocks,
     events: Events,
+    /// Cycle at which the last tokens arrive.
+    last_arrival: u64,
+    /// Cycles from each core to each other.
+    ways: Vec<u64>,
     dram: DramServer,
     stats: LaunchStats,
 }
@@ -151,6 +156,17 @@ fn queue_of(actor: usize) -> Queue {
 /// The core of an actor.
 fn core_of(actor: usize) -> u32 {
     (actor / ENGINES) as u32
+}
+
+/// Cycles that a token takes from each core to each other; empty if time is not kept.
+fn ways(req: &Request<'_>) -> Vec<u64> {
+    let cores = if req.timed { req.chip.cores() } else { 0 };
+    let from = |a| (0..cores).map(move |b| (a, b));
+    let way = |(a, b)| match a == b {
+        true => 0,
+        false => timing::noc_latency(a, b, req.chip),
+    };
+    (0..cores).flat_map(from).map(way).collect()
 }
 
 impl<'a> Launch<'a> {
@@ -181,6 +197,8 @@ impl<'a> Launch<'a> {
             sems: vec![vec![Semaphore::default(); req.chip.semaphores() as usize]; n],
             clocks: Clocks::new(n * ENGINES, req.races),
             events: Events::default(),
+            last_arrival: 0,
+            ways: ways(&req),
             dram: DramServer {
                 clock_hz: req.chip.clock_hz().into(),
                 bytes_per_s: u128::from(req.chip.dram_bytes_per_s()).max(1),
@@ -215,9 +233,9 @@ impl<'a> Launch<'a> {
         }
         let mut last = 0;
         while let Some((now, what)) = self.events.next() {
-            last = now;
+            last = now.max(last);
             match what {
-                What::Arrive { core, sem, tokens } => self.arrive(now, core, sem, tokens)?,
+                What::Look { core, sem } => self.look(now, core, sem)?,
                 What::Go { actor } => self.run_engine(now, actor)?,
             }
         }
@@ -226,41 +244,14 @@ impl<'a> Launch<'a> {
             .iter()
             .map(|e| e.done_at)
             .chain(self.ctls.iter().map(|c| c.time));
-        self.stats.cycles = ends.fold(last, u64::max);
+        self.stats.cycles = ends.fold(last.max(self.last_arrival), u64::max);
         self.stats.dram_busy = self.dram.busy();
         self.finish()
     }
 
     /// Nothing happens any more: everybody must be done and every semaphore 0.
     fn finish(&mut self) -> Result<(), Box<Stop>> {
-        let mut waiters = Vec::new();
-        for core in 0..self.cores {
-            let ctl = &self.ctls[core as usize];
-            if let Some(queue) = ctl.blocked {
-                let site = self.site(core, Unit::Ctl, ctl.pc as u32, None);
-                waiters.push(Waiter {
-                    site,
-                    reason: format!("the queue of {} is full", queue.name()),
-                });
-            }
-        }
-        for (actor, engine) in self.engines.iter().enumerate() {
-            if let (State::Waiting(sem, since), Some(head)) = (engine.state, engine.queue.front()) {
-                let core = core_of(actor);
-                let site = self.site(
-                    core,
-                    Unit::Engine(queue_of(actor)),
-                    head.pc,
-                    Some(&head.inst),
-                );
-                let value = self.sems[core as usize]
-                    .get(usize::from(sem))
-                    .map_or(0, Semaphore::value);
-                let reason =
-                    format!("semaphore {sem} of core {core} holds {value}, since cycle {since}");
-                waiters.push(Waiter { site, reason });
-            }
-        }
+        let waiters = self.waiters();
         let cycle = self.stats.cycles;
         if !waiters.is_empty() {
             return Err(Box::new(Stop {
@@ -278,7 +269,7 @@ impl<'a> Launch<'a> {
                     left.push(Leftover {
                         core,
                         sem,
-                        tokens: s.value(),
+                        tokens: s.value() as u32,
                         posted,
                     });
                 }
@@ -466,34 +457,30 @@ impl<'a> Launch<'a> {
         }
     }
 
-    /// Tokens arrive; engines in line get theirs.
-    fn arrive(&mut self, now: u64, core: u32, sem: u8, tokens: Tokens) -> Result<(), Box<Stop>> {
-        let (poster, pc) = (tokens.actor, tokens.pc);
+    /// Tokens have arrived; engines in line get theirs.
+    fn look(&mut self, now: u64, core: u32, sem: u8) -> Result<(), Box<Stop>> {
         let Some(s) = self.sems[core as usize].get_mut(usize::from(sem)) else {
             return Ok(());
         };
-        if let Err(value) = s.add(tokens) {
+        if let Some((value, tokens)) = s.overflow(now) {
+            let value = value as u32;
             let kind = FaultKind::SemOverflow { core, sem, value };
-            return Err(self.stop(
-                kind.into(),
-                core_of(poster),
-                Unit::Engine(queue_of(poster)),
-                pc,
-                None,
-                now,
-            ));
+            let (poster, pc) = (tokens.actor, tokens.pc);
+            let unit = Unit::Engine(queue_of(poster));
+            return Err(self.stop(kind.into(), core_of(poster), unit, pc, None, now));
         }
-        let mut stamps = Vec::new();
-        while let Some(actor) = s.grant(|stamp| stamps.push(stamp.clone())) {
-            for stamp in stamps.drain(..) {
-                self.clocks.join(actor, &stamp);
-            }
+        let (events, clocks) = (&mut self.events, &mut self.clocks);
+        while let Some(actor) = s.grant(
+            now,
+            |actor, stamp| clocks.join(actor, stamp),
+            |at| events.look(at, core, sem),
+        ) {
             let engine = &mut self.engines[actor];
             if let State::Waiting(_, since) = engine.state {
                 self.stats.cores[core as usize].engines[actor % ENGINES].waiting += now - since;
             }
             engine.state = State::Granted;
-            self.events.go(now, actor);
+            events.go(now, actor);
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
 ; A queue of one instruction: the controller stalls, the result is the same.
-;: set core.queue_depth 1
+;: set core.queue_depth 2
 ;: ram 0x1000 f32 1..16
 ;: show 0x2000 f32 16
 .entry main

@@ -1,0 +1,15 @@
+; Two engines that wait for each other.
+.entry main
+    sem.wait queue=vpu, sem=0, n=1
+    sem.post queue=vpu, sem=1, n=1
+    sem.wait queue=mxu, sem=1, n=1
+    sem.post queue=mxu, sem=0, n=1
+    ctl.halt
+;= fault deadlock
+;= program fault: deadlock: 2 queue(s) or controllers wait, and nothing is left to wake them
+;=     core 0 mxu pc 2: sem.wait queue=mxu, sem=1, n=1
+;=         waits: semaphore 1 of core 0 holds 0 of 1 since cycle 2; to be posted by core 0 vpu pc 1
+;=     core 0 vpu pc 0: sem.wait queue=vpu, n=1
+;=         waits: semaphore 0 of core 0 holds 0 of 1 since cycle 0; to be posted by core 0 mxu pc 3
+;=     wait-for cycle: core 0 mxu pc 2 -> core 0 vpu pc 0 -> core 0 mxu pc 2
+;=     in entry `main`, cycle 5

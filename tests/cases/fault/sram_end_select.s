@@ -1,0 +1,10 @@
+; A mask behind the scratchpad.
+;: set core.sram_kib 16
+.entry main
+    vpu.fill dst=f32[0x0], value=1.0, n0=1, n1=1, n2=16
+    vpu.select dst=f32[0x0], a=f32[0x0], b=f32[0x0], mask=f32[0x3ffc], n0=1, n1=1, n2=2
+    ctl.halt
+;= fault out-of-bounds
+;= program fault: out of bounds: operand `mask` covers SRAM of core 0 0x3ffc..0x4004, but it ends at 0x4000 (4 bytes missing)
+;=     at core 0 vpu pc 1: vpu.select mask=f32[0x3ffc], n0=1, n1=1, n2=2
+;=     in entry `main`, cycle 17
