@@ -10,12 +10,14 @@
 //! | [`kernels`] | the arithmetic, vectorised, equal to the scalar definitions of `isa::numerics` to the bit |
 //! | [`memory`] | storage, and the record of who wrote and read what |
 //! | [`fault`] | what stops a program |
+//! | [`fuzzing`] | properties that must hold for any bytes |
 //! | [`stats`] | what a launch did and took |
 //!
 //! This crate sees binaries only: it knows nothing of models, graphs or compilers.
 
 mod engines;
 pub mod fault;
+pub mod fuzzing;
 pub mod host;
 pub mod kernels;
 mod launch;

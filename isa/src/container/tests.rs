@@ -287,10 +287,11 @@ fn a_program_for_another_chip_is_refused() {
     let bytes = bytes_of(&builder());
     let at = bytes
         .windows(12)
-        .position(|w| w == b"value = 512,")
+        .position(|w| w == b"value = 120,")
         .unwrap();
     let mut bytes = bytes;
-    bytes[at + 8..at + 11].copy_from_slice(b"256");
+    // Another `dram.latency_ns`, which contradicts nothing.
+    bytes[at + 8..at + 11].copy_from_slice(b"121");
     assert!(read_error(bytes).contains("the program was compiled for chip `edge`"));
 }
 

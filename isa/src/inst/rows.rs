@@ -373,7 +373,7 @@ instructions! {
     /// Scales of panel p are `[groups][16]` at `scale + p*scale_panel_stride`, may be negative, and are widened to f32 exactly; zero points
     /// are i8, `[groups][16]` at `zero + p*zero_panel_stride`, and 0 without `zeros`. A group has `group` k, or all if that is 0.
     /// Surplus columns of the last panel are read but not written. Each element is one chain over the groups in ascending order:
-    /// A of i8 (B of integers): `s = sum of a[k] * (b[k] - zero)`, exact, in i32; `c = fma(f32(s) * a_scale[m], scale, c)`.
+    /// A of i8 (B of integers): `s = sum of a[k] * (b[k] - zero)` in i32, exact up to k = 65793, wrapping; `c = fma(f32(s) * a_scale[m], scale, c)`.
     /// A of floats, widened exactly: `s = 0; for k ascending: s = fma(a[k], f32(b[k] - zero), s)`; then `c = fma(s, scale, c)`.
     /// As groups are one chain, a product may be cut between groups into several instructions with `acc`, and gives the same bits.
     MxuMmq mxu_mmq = 0x31 "mxu.mmq" on mxu {

@@ -19,9 +19,16 @@ fn roll(state: &mut u64, sides: u64) -> u64 {
     (*state >> 33) % sides
 }
 
-fn random_type(s: &mut u64) -> &'static str {
-    let all = llmc_isa::DType::ALL;
-    // Mostly the first, which more instructions take.
+/// An element type for a field; mostly one that the row takes there.
+fn random_type(s: &mut u64, row: &str, field: &str) -> &'static str {
+    use llmc_isa::DType::{self, *};
+    let all: &[DType] = match (row, field) {
+        ("MxuMmq", "a_type") => &[I8, Bf16, F32],
+        ("MxuMmq", "b_type") => &[I8, I4, I2, F8E4M3],
+        ("MxuMmq", "scale_type") => &[F32, Bf16, F16],
+        ("VpuInt", _) => &[I32, I8, U8, I4, I2],
+        _ => DType::ALL,
+    };
     let sides = [2, all.len() as u64][roll(s, 2) as usize];
     all[roll(s, sides) as usize].name()
 }
@@ -38,7 +45,7 @@ fn random_inst(s: &mut u64) -> Option<Inst> {
             ("Ext", "bytes") => format!("{}", roll(s, 40)),
             ("Ext", _) => format!("{}", roll(s, 5)),
             ("VOp", _) => {
-                let dtype = random_type(s);
+                let dtype = random_type(s, row.name, f.name);
                 let bcast = ["", ":bcast"][roll(s, 2) as usize];
                 format!(
                     "{dtype}[{}:{}:{}{bcast}]",
@@ -48,7 +55,7 @@ fn random_inst(s: &mut u64) -> Option<Inst> {
                 )
             }
             ("bool", _) => ["true", "false"][roll(s, 2) as usize].to_string(),
-            ("DType", _) => random_type(s).to_string(),
+            ("DType", _) => random_type(s, row.name, f.name).to_string(),
             ("IntFn", _) => llmc_isa::IntFn::ALL[roll(s, 14) as usize]
                 .name()
                 .to_string(),
@@ -130,7 +137,7 @@ fn said(inst: &Inst) -> (Bytes, Bytes) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn claims_are_what_isa_says(mut seed: u64) {

@@ -16,6 +16,9 @@ pub use mmq::{Left, Mmq, mmq_scalar};
 use llmc_isa::{ActFn, BinaryFn, DType, IntFn, QuantFn, ReduceFn, UnaryFn};
 use std::sync::OnceLock;
 
+/// Activation, elements, bias, scale of the result.
+type Drain = unsafe fn(ActFn, &mut [f32], Option<&[f32]>, Option<f32>);
+
 /// The kernels for one instruction set. Only tables that the host can run are handed out.
 pub struct Kernels {
     name: &'static str,
@@ -28,7 +31,7 @@ pub struct Kernels {
     binary: unsafe fn(BinaryFn, &mut [f32], &[f32]),
     integer: unsafe fn(IntFn, &mut [i32], &[i32]),
     quantise: unsafe fn(QuantFn, &mut [f32], &[f32], &[f32]),
-    drain: unsafe fn(ActFn, &mut [f32], Option<&[f32]>, Option<f32>),
+    drain: Drain,
     reduce: unsafe fn(ReduceFn, &[f32]) -> f32,
     argmax: unsafe fn(&[f32]) -> u32,
     read_run: unsafe fn(DType, &[u8], &mut [f32]),

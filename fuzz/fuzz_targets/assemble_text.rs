@@ -1,0 +1,6 @@
+//! See `llmc_runtime_emu::fuzzing::assemble_text`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| llmc_runtime_emu::fuzzing::assemble_text(data));

@@ -1,0 +1,6 @@
+//! See `llmc_runtime_emu::fuzzing::load_binary`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| llmc_runtime_emu::fuzzing::load_binary(data));
