@@ -272,7 +272,7 @@ Times are whole cycles of the one clock. Parameters are those of the chip file (
   overlaps with later transfers. Banks, rows, refresh and the turnaround between reads and writes are not modelled.
 * **Network.** A mesh, x before y. A core's messages and tokens arrive `hops * noc.hop_cycles` after they have left; to all cores, after the longest
   such way. A push occupies its engine at the rate of the narrower of port and link; a multicast leaves once, and is copied by the routers.
-  Links as servers that other cores' messages wait for are in `isa::timing::Noc`.
+  Links are servers (`isa::timing::Noc`): a push waits for the links of its way that earlier ones still occupy, in the order of their starts.
 * **Order at equal cycles.** Arriving tokens come before engines; engines go by core, then by queue in the order of `Queue`.
 
 The matrix unit is an array of R = `mxu.rows` by C = `mxu.cols`. `array(m, n, k)` is, by `mxu.dataflow`:

@@ -156,10 +156,12 @@ impl Execute for Step<'_, '_> {
         let targets = targets(i.scope, i.core, self.core, run.cores)?;
         let stamp = run.clocks.stamp(self.actor);
         let sent = self.now.max(run.engines[self.actor].done_at);
+        let arrived = run.engines[self.actor].arrived_at;
         for target in targets {
             let way = (self.core * run.cores + target) as usize;
+            let after_data = if target == self.core { 0 } else { arrived };
             let tokens = Tokens {
-                at: sent + run.ways.get(way).copied().unwrap_or(0),
+                at: (sent + run.ways.get(way).copied().unwrap_or(0)).max(after_data),
                 n: u32::from(i.n),
                 pc: self.pc,
                 actor: self.actor,

@@ -91,6 +91,8 @@ struct Engine {
     free_at: u64,
     /// Cycle at which all instructions so far have completed.
     done_at: u64,
+    /// Cycle at which all data sent so far have arrived.
+    arrived_at: u64,
 }
 
 /// The DRAM as a server: time is counted in 1 / bandwidth cycles, so that transfers lose no fraction.
@@ -145,6 +147,7 @@ pub(crate) struct Launch<'a> {
     /// Cycles from each core to each other.
     ways: Vec<u64>,
     dram: DramServer,
+    noc: timing::Noc,
     stats: LaunchStats,
 }
 
@@ -184,6 +187,7 @@ impl<'a> Launch<'a> {
             state: State::Idle,
             free_at: 0,
             done_at: 0,
+            arrived_at: 0,
         };
         let mut launch = Launch {
             memory,
@@ -205,6 +209,7 @@ impl<'a> Launch<'a> {
                 free_at: 0,
                 bytes: 0,
             },
+            noc: timing::Noc::new(req.chip),
             stats: LaunchStats {
                 cores: vec![CoreStats::default(); n],
                 ..LaunchStats::default()
@@ -435,6 +440,24 @@ impl<'a> Launch<'a> {
         let mut free_at = now + cost.busy;
         if cost.dram_bytes > 0 {
             free_at = free_at.max(self.dram.serve(now, cost.dram_bytes));
+        }
+        if let (Inst::DmaPush(i), true) = (inst, cost.noc_bytes > 0) {
+            // The data leave when the engine has been set up.
+            let ready = now + self.req.chip.dma_setup_cycles();
+            let sent = match i.scope {
+                Scope::Local => None,
+                Scope::All => Some(self.noc.multicast(ready, core, cost.noc_bytes)),
+                Scope::Core => {
+                    let to = i.core.off.unsigned_abs();
+                    Some(self.noc.send(ready, core, to, cost.noc_bytes))
+                }
+            };
+            if let Some(sent) = sent {
+                free_at = free_at.max(sent.left);
+                let engine = &mut self.engines[actor];
+                engine.arrived_at = engine.arrived_at.max(sent.arrived);
+                self.last_arrival = self.last_arrival.max(sent.arrived);
+            }
         }
         stats.busy += free_at - now;
         self.stats.totals.charge(&cost, self.links(core, inst));

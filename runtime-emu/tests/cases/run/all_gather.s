@@ -14,5 +14,5 @@
     ctl.addi rd=r3, ra=r1, imm=-2
     dma.store queue=dma1, dst={0x2000}, src=[0x0], n0=1?r3, n1=1, n2=1, bytes=64
     ctl.halt
-;= cycles 351
+;= cycles 352
 ;= 0x2000 f32 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
