@@ -80,15 +80,20 @@ impl MacClass {
         }
     }
 
-    /// Array steps that `k` products of one accumulator take on `chip`: a cell of the array takes several narrow products
-    /// per step, or several steps for an f32 product.
-    pub fn steps(self, k: u64, chip: &Chip) -> u64 {
+    /// Products of this class that a cell of `chip`'s array takes per step; 0 if the chip has none.
+    pub fn per_step(self, chip: &Chip) -> u64 {
         match self {
-            MacClass::F32 | MacClass::Bf16 => k,
-            MacClass::Fp8 | MacClass::Int8 => k.div_ceil(chip.mxu_k_per_step_8bit()),
-            MacClass::Int4 => k.div_ceil(chip.mxu_k_per_step_4bit()),
-            MacClass::Int2 => k.div_ceil(chip.mxu_k_per_step_2bit()),
+            MacClass::F32 | MacClass::Bf16 => 1,
+            MacClass::Fp8 | MacClass::Int8 => chip.mxu_k_per_step_8bit(),
+            MacClass::Int4 => chip.mxu_k_per_step_4bit(),
+            MacClass::Int2 => chip.mxu_k_per_step_2bit(),
         }
+    }
+
+    /// Array steps that `k` products of one accumulator take on `chip`: a cell of the array takes several narrow products
+    /// per step, or several steps for an f32 product. A class that the chip lacks counts like one product per step.
+    pub fn steps(self, k: u64, chip: &Chip) -> u64 {
+        k.div_ceil(self.per_step(chip).max(1))
     }
 
     /// Cycles of an array step on `chip`.

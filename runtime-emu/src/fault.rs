@@ -4,6 +4,7 @@
 //! Three categories read differently and must not be confused ([`Category`]): the program is wrong, the program asks for
 //! something this chip does not have, or the emulator itself is at fault.
 
+use llmc_isa::energy::MacClass;
 use std::fmt;
 
 /// Whose problem a fault is.
@@ -326,6 +327,11 @@ pub enum FaultKind {
         /// How many there are.
         count: u32,
     },
+    /// A product of types that the chip does not have.
+    NoSuchProduct {
+        /// The class of the product.
+        class: MacClass,
+    },
     /// The emulator contradicts itself.
     Internal(String),
 }
@@ -352,12 +358,13 @@ impl FaultKind {
         "deadlock",
         "runaway",
         "no-such-semaphore",
+        "no-such-product",
     ];
 
     /// Whose problem it is.
     pub fn category(&self) -> Category {
         match self {
-            FaultKind::NoSuchSem { .. } => Category::Unsupported,
+            FaultKind::NoSuchSem { .. } | FaultKind::NoSuchProduct { .. } => Category::Unsupported,
             FaultKind::Internal(_) => Category::Bug,
             FaultKind::BadOperand(_)
             | FaultKind::OutOfBounds { .. }
@@ -426,6 +433,7 @@ impl FaultKind {
             FaultKind::Deadlock(_) => "deadlock",
             FaultKind::Runaway { .. } => "runaway",
             FaultKind::NoSuchSem { .. } => "no-such-semaphore",
+            FaultKind::NoSuchProduct { .. } => "no-such-product",
             FaultKind::Internal(_) => "internal",
         }
     }
@@ -450,7 +458,9 @@ impl FaultKind {
                 "each token posted must be taken by a sem.wait before the launch ends"
             }
             FaultKind::Runaway { .. } => "raise the limit if the program is meant to run this long",
-            FaultKind::NoSuchSem { .. } => "compile for this chip",
+            FaultKind::NoSuchSem { .. } | FaultKind::NoSuchProduct { .. } => {
+                "compile for this chip"
+            }
             FaultKind::Internal(_) => "please report this with the binary",
             _ => "",
         }
@@ -629,6 +639,13 @@ impl fmt::Display for FaultKind {
                     f,
                     "semaphore {sem} is used, and this chip has semaphores 0 to {}",
                     count.saturating_sub(1)
+                )
+            }
+            FaultKind::NoSuchProduct { class } => {
+                write!(
+                    f,
+                    "the matrix unit of this chip has no {} products",
+                    class.name()
                 )
             }
             FaultKind::Internal(what) => f.write_str(what),

@@ -220,7 +220,9 @@ impl Checker<'_> {
         }
         for (low, high, reason) in BOUNDED {
             let (a, b) = (self.number(low), self.number(high));
-            if a > b {
+            // 0 products per step: the chip has none of that width.
+            let absent = b == 0.0 && high.starts_with("mxu.k_per_step");
+            if a > b && !absent {
                 self.report(low, format!("is {a}, above the {b} of `{high}`: {reason}"));
             }
         }

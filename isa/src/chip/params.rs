@@ -293,12 +293,12 @@ params! {
     mxu_startup_cycles: u64 = "mxu" "startup_cycles" Int(0, 10_000);
     /// Cycles per array step for f32 products; all others take 1.
     mxu_f32_cycles: u64 = "mxu" "f32_cycles" Int(1, 64);
-    /// Products of 8-bit operands (int8, fp8) that a cell of the array takes per step; bf16 is 1.
-    mxu_k_per_step_8bit: u64 = "mxu" "k_per_step_8bit" Int(1, 64);
-    /// Products of an 8-bit and a 4-bit integer that a cell of the array takes per step.
-    mxu_k_per_step_4bit: u64 = "mxu" "k_per_step_4bit" Int(1, 64);
-    /// Products of an 8-bit and a 2-bit integer that a cell of the array takes per step.
-    mxu_k_per_step_2bit: u64 = "mxu" "k_per_step_2bit" Int(1, 64);
+    /// Products of 8-bit operands (int8, fp8) that a cell of the array takes per step; bf16 is 1. 0: the chip has none.
+    mxu_k_per_step_8bit: u64 = "mxu" "k_per_step_8bit" Int(0, 64);
+    /// Products of an 8-bit and a 4-bit integer that a cell of the array takes per step. 0: the chip has none.
+    mxu_k_per_step_4bit: u64 = "mxu" "k_per_step_4bit" Int(0, 64);
+    /// Products of an 8-bit and a 2-bit integer that a cell of the array takes per step. 0: the chip has none.
+    mxu_k_per_step_2bit: u64 = "mxu" "k_per_step_2bit" Int(0, 64);
 
     /// Elements the vector unit takes per cycle.
     vpu_lanes: u64 = "vpu" "lanes" Int(1, 65_536);

@@ -48,6 +48,10 @@ pub const FAULTS: &[(&str, &str)] = &[
     ("no such core", "a core number the chip does not have"),
     ("no such semaphore", "a semaphore the chip does not have"),
     (
+        "no such product",
+        "a product of types for which the chip has no multiplier (`mxu.k_per_step_*` is 0)",
+    ),
+    (
         "no launch register",
         "a launch register that the entry does not declare",
     ),
@@ -73,6 +77,15 @@ const NONE: &str = "Static power only";
 const CTL_FAULTS: &[&str] = &["end of code", "runaway"];
 const MEMORY: &[&str] = &[
     "bad operand",
+    "out of bounds",
+    "misaligned",
+    "too large",
+    "uninitialised",
+    "race",
+];
+const PRODUCT: &[&str] = &[
+    "bad operand",
+    "no such product",
     "out of bounds",
     "misaligned",
     "too large",
@@ -189,7 +202,7 @@ pub fn describe(inst: &Inst) -> Description {
             "",
             "m\\*n\\*k of the class of A: `mac_f32`, `mac_bf16`, `mac_fp8`; for A of i8 of the class of B: `mac_int8`, `mac_int4`, `mac_int2`; \
              `sram`: bytes of A, B, C, scales and zero points",
-            MEMORY,
+            PRODUCT,
         ),
         Inst::MxuDrain(_) => (
             "`mxu.startup_cycles + ceil(m*n / mxu.cols) * c`; c is `vpu.transcendental_cycles` for silu and gelu, else 1",

@@ -5,6 +5,7 @@ use super::{ENGINES, Launch, State};
 use crate::engines::{Effect, targets};
 use crate::fault::FaultKind;
 use crate::memory::Trap;
+use llmc_isa::energy::MacClass;
 use llmc_isa::inst::*;
 use llmc_isa::{Execute, Reg};
 
@@ -192,6 +193,10 @@ impl Execute for Step<'_, '_> {
         self.effect(|e| e.dma_scatter(i))
     }
     fn mxu_mmq(&mut self, i: &MxuMmq) -> Done {
+        let class = MacClass::of(i.a_type, i.b_type);
+        if class.per_step(self.run.req.chip) == 0 {
+            return Err(FaultKind::NoSuchProduct { class }.into());
+        }
         self.effect(|e| e.mxu_mmq(i))
     }
     fn mxu_drain(&mut self, i: &MxuDrain) -> Done {
