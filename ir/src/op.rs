@@ -111,6 +111,8 @@ word_enum! {
         Cos = "cos",
         /// sine
         Sin = "sin",
+        /// inverse tangent
+        Atan = "atan",
         /// largest integer <= x
         Floor = "floor",
         /// smallest integer >= x
@@ -145,12 +147,18 @@ word_enum! {
         Max = "max",
         /// the rest of a / b, with the sign of b
         Mod = "mod",
-        /// logical and, of bool
+        /// the rest of a / b, with the sign of a; exact
+        Rem = "rem",
+        /// logical and of bool, bitwise and of integers
         And = "and",
-        /// logical or, of bool
+        /// logical or of bool, bitwise or of integers
         Or = "or",
-        /// logical exclusive or, of bool
+        /// logical exclusive or of bool, bitwise exclusive or of integers
         Xor = "xor",
+        /// a * 2^b in the bits of an unsigned integer; 0 if b is not less than their number
+        Shl = "shl",
+        /// a / 2^b rounded down, of unsigned integers; 0 if b is not less than their number of bits
+        Shr = "shr",
     }
 }
 
@@ -187,6 +195,22 @@ word_enum! {
         Prod = "reduce_prod",
         /// sum of squares
         SumSquare = "reduce_sum_square",
+    }
+}
+
+word_enum! {
+    /// What [`Op::ScatterNd`] does with an element and its update.
+    ScatterOp {
+        /// the update; of several for one element the last in row-major order
+        Assign = "assign",
+        /// element + update
+        Add = "add",
+        /// element * update
+        Mul = "mul",
+        /// the larger; NaN if either is
+        Max = "max",
+        /// the smaller; NaN if either is
+        Min = "min",
     }
 }
 
@@ -243,8 +267,11 @@ pub enum Op {
     Compare(CmpOp),
     /// (condition, a, b) a where the condition is true, else b; all three broadcast.
     Where,
-    /// (x) Conversion: to integers truncates, to bool is "not zero", to narrower floats rounds to even.
+    /// (x) Conversion: to integers truncates, to bool is "not zero", to narrower floats rounds to even. To floats of 8
+    /// bits and less, what is too large becomes the largest finite value, NaN stays NaN if the type has one.
     Cast(DType),
+    /// (x) The same bits as another element type of the same width.
+    BitCast(DType),
     /// (x) The same elements in row-major order under another shape.
     Reshape {
         /// The new shape; nothing in it is left to infer.
@@ -287,6 +314,44 @@ pub enum Op {
     GatherNd {
         /// Leading dims that data and indices share.
         batch_dims: usize,
+    },
+    /// (data, indices [.., t], updates) data with the slices that the index tuples of the last dim pick combined with
+    /// the slices of updates, in row-major order of the tuples; the counterpart of `GatherNd`. The leading `batch_dims`
+    /// dims are common to all operands. updates has the shape that `GatherNd` would give. Negative indices count from
+    /// the end.
+    ScatterNd {
+        /// Leading dims that all operands share.
+        batch_dims: usize,
+        /// How an update is combined with what is there.
+        op: ScatterOp,
+    },
+    /// (x, value []) x with copies of the value before and after the elements of each axis.
+    Pad {
+        /// Number of copies before the first element, by axis.
+        before: Vec<usize>,
+        /// Number of copies after the last element, by axis.
+        after: Vec<usize>,
+    },
+    /// (x) Sliding windows over the last n axes, n the length of the attributes:
+    /// result[.., o1, .., on, k1, .., kn] = x[.., o1 * strides1 + k1 * dilations1, ..], with as many positions oi as fit:
+    /// (di - dilationsi * (kerneli - 1) - 1) / stridesi + 1, rounded down. What convolutions and poolings are made of.
+    Windows {
+        /// Extents of a window; not 0.
+        kernel: Vec<usize>,
+        /// Distances of neighbouring windows; not 0.
+        strides: Vec<usize>,
+        /// Distances of neighbouring elements of a window; not 0.
+        dilations: Vec<usize>,
+    },
+    /// (x) The i64 indices of the k largest (or smallest) elements along an axis, best first; of equal elements the one
+    /// with the smaller index first. NaN counts as larger than everything. With k = 1 this is argmax and argmin.
+    TopK {
+        /// The axis, whose extent becomes k.
+        axis: usize,
+        /// Number of indices.
+        k: usize,
+        /// The largest, else the smallest.
+        largest: bool,
     },
     /// (x) Reduction over axes.
     Reduce {
@@ -425,6 +490,7 @@ impl Op {
             Op::Compare(op) => op.name(),
             Op::Where => "where",
             Op::Cast(_) => "cast",
+            Op::BitCast(_) => "bit_cast",
             Op::Reshape { .. } => "reshape",
             Op::Transpose { .. } => "transpose",
             Op::Expand { .. } => "expand",
@@ -432,6 +498,10 @@ impl Op {
             Op::Slice { .. } => "slice",
             Op::Gather { .. } => "gather",
             Op::GatherNd { .. } => "gather_nd",
+            Op::ScatterNd { .. } => "scatter_nd",
+            Op::Pad { .. } => "pad",
+            Op::Windows { .. } => "windows",
+            Op::TopK { .. } => "top_k",
             Op::Reduce { op, .. } => op.name(),
             Op::Softmax { .. } => "softmax",
             Op::CumSum { .. } => "cumsum",
@@ -456,6 +526,9 @@ impl Op {
             Op::Input | Op::Const(_) | Op::Mask { .. } => Some(0),
             Op::Unary(_)
             | Op::Cast(_)
+            | Op::BitCast(_)
+            | Op::Windows { .. }
+            | Op::TopK { .. }
             | Op::Reshape { .. }
             | Op::Transpose { .. }
             | Op::Expand { .. }
@@ -472,10 +545,15 @@ impl Op {
             | Op::Compare(_)
             | Op::Gather { .. }
             | Op::GatherNd { .. }
+            | Op::Pad { .. }
             | Op::MatMul
             | Op::RmsNorm { .. }
             | Op::SiluMul => Some(2),
-            Op::Where | Op::LayerNorm { .. } | Op::Rope { .. } | Op::Attention { .. } => Some(3),
+            Op::Where
+            | Op::ScatterNd { .. }
+            | Op::LayerNorm { .. }
+            | Op::Rope { .. }
+            | Op::Attention { .. } => Some(3),
             Op::Concat { .. } => None,
         }
     }

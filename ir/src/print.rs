@@ -41,7 +41,7 @@ pub(crate) fn attributes(op: &Op) -> Vec<(&'static str, String)> {
         | Op::AllGather => Vec::new(),
         // ids stand where operands do
         Op::Const(_) | Op::Append { .. } => Vec::new(),
-        Op::Cast(to) => vec![("to", text(to))],
+        Op::Cast(to) | Op::BitCast(to) => vec![("to", text(to))],
         Op::Reshape { shape } | Op::Expand { shape } => vec![("shape", format!("{shape:?}"))],
         Op::Transpose { perm } => vec![("perm", format!("{perm:?}"))],
         Op::Concat { axis } | Op::Gather { axis } | Op::Softmax { axis } | Op::LastRow { axis } => {
@@ -61,6 +61,29 @@ pub(crate) fn attributes(op: &Op) -> Vec<(&'static str, String)> {
             ]
         }
         Op::GatherNd { batch_dims } => vec![("batch_dims", text(batch_dims))],
+        Op::ScatterNd { batch_dims, op } => {
+            vec![("batch_dims", text(batch_dims)), ("op", text(op))]
+        }
+        Op::Pad { before, after } => {
+            vec![
+                ("before", format!("{before:?}")),
+                ("after", format!("{after:?}")),
+            ]
+        }
+        Op::Windows {
+            kernel,
+            strides,
+            dilations,
+        } => vec![
+            ("kernel", format!("{kernel:?}")),
+            ("strides", format!("{strides:?}")),
+            ("dilations", format!("{dilations:?}")),
+        ],
+        Op::TopK { axis, k, largest } => vec![
+            ("axis", text(axis)),
+            ("k", text(k)),
+            ("largest", text(largest)),
+        ],
         Op::Reduce {
             op: _,
             axes,

@@ -68,6 +68,7 @@ impl Stage {
             Op::Compare(_)                   => [X, X, O, O],
             Op::Where                        => [X, X, O, O],
             Op::Cast(_)                      => [X, X, O, O],
+            Op::BitCast(_)                   => [X, X, O, O],
             Op::Reshape { .. }               => [X, X, O, O],
             Op::Transpose { .. }             => [X, X, O, O],
             Op::Expand { .. }                => [X, X, O, O],
@@ -76,6 +77,10 @@ impl Stage {
             Op::Gather { axis: 0 }           => [X, X, X, X], // embeddings
             Op::Gather { .. }                => [X, X, O, O],
             Op::GatherNd { .. }              => [X, X, O, O],
+            Op::ScatterNd { .. }             => [X, X, O, O],
+            Op::Pad { .. }                   => [X, X, O, O],
+            Op::Windows { .. }               => [X, X, O, O],
+            Op::TopK { .. }                  => [X, X, O, O],
             Op::Reduce { .. }                => [X, X, O, O],
             Op::Softmax { .. }               => [X, X, O, O],
             Op::CumSum { .. }                => [X, X, O, O],

@@ -284,3 +284,85 @@ fn chunks_give_what_one_launch_gives() {
     assert!(e.message.contains("state \"k\" is missing"), "{e}");
     assert_eq!(parts, before);
 }
+
+#[test]
+fn windows_pads_and_scatters() {
+    let x = i64s(&[2, 5], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    let windows = Op::Windows {
+        kernel: vec![2],
+        strides: vec![2],
+        dilations: vec![2],
+    };
+    // positions 0 and 2, elements 2 apart
+    assert_eq!(
+        run(windows, &[&x]),
+        i64s(&[2, 2, 2], &[0, 2, 2, 4, 5, 7, 7, 9])
+    );
+    let pad = Op::Pad {
+        before: vec![0, 1],
+        after: vec![1, 0],
+    };
+    let small = i64s(&[1, 2], &[1, 2]);
+    let minus = Tensor::scalar(-1i64);
+    assert_eq!(
+        run(pad, &[&small, &minus]),
+        i64s(&[2, 3], &[-1, 1, 2, -1, -1, -1])
+    );
+    let data = i64s(&[2, 3], &[1, 2, 3, 4, 5, 6]);
+    let tuples = i64s(&[2, 2, 1], &[2, 2, 0, -1]);
+    let updates = i64s(&[2, 2], &[10, 20, 30, 40]);
+    let scatter = |op| {
+        let op = Op::ScatterNd { batch_dims: 1, op };
+        run(op, &[&data, &tuples, &updates]).to_i64_vec().unwrap()
+    };
+    assert_eq!(scatter(ScatterOp::Assign), [1, 2, 20, 30, 5, 40]);
+    assert_eq!(scatter(ScatterOp::Add), [1, 2, 33, 34, 5, 46]);
+    assert_eq!(scatter(ScatterOp::Min), [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn largest_elements_first() {
+    let x = f32s(&[5], &[1.0, 3.0, f32::NAN, 3.0, -1.0]);
+    let top = |k, largest| {
+        let op = Op::TopK {
+            axis: 0,
+            k,
+            largest,
+        };
+        run(op, &[&x]).to_i64_vec().unwrap()
+    };
+    assert_eq!(top(3, true), [2, 1, 3]);
+    assert_eq!(top(4, false), [4, 0, 1, 3]);
+    let six = Op::TopK {
+        axis: 0,
+        k: 6,
+        largest: true,
+    };
+    assert!(message(six, &[&x]).contains("6 of 5 elements cannot be selected"));
+}
+
+#[test]
+fn bits_of_integers() {
+    let bytes = |v: &[u8]| Tensor::from_slice([v.len()], v).unwrap();
+    let (a, b) = (bytes(&[0b1100, 200, 1]), bytes(&[0b1010, 1, 9]));
+    let two = |op| run(Op::Binary(op), &[&a, &b]).to_vec::<u8>().unwrap();
+    assert_eq!(two(BinaryOp::And), [0b1000, 0, 1]);
+    assert_eq!(two(BinaryOp::Xor), [0b0110, 201, 8]);
+    assert_eq!(two(BinaryOp::Shl), [0, 144, 0]);
+    assert_eq!(two(BinaryOp::Shr), [0, 100, 0]);
+    let (x, y) = (i64s(&[2], &[-7, 7]), i64s(&[2], &[3, -3]));
+    assert_eq!(
+        run(Op::Binary(BinaryOp::Rem), &[&x, &y]),
+        i64s(&[2], &[-1, 1])
+    );
+    assert_eq!(
+        run(Op::Binary(BinaryOp::Mod), &[&x, &y]),
+        i64s(&[2], &[2, -2])
+    );
+    let one = f32s(&[1], &[1.0]);
+    let bits = run(Op::BitCast(DType::U32), &[&one]);
+    assert_eq!(bits.to_vec::<u32>().unwrap(), [0x3f80_0000]);
+    let huge = Tensor::from_slice([1], &[u64::MAX]).unwrap();
+    let half = run(Op::Binary(BinaryOp::Div), &[&huge, &Tensor::scalar(2u64)]);
+    assert_eq!(half.to_vec::<u64>().unwrap(), [u64::MAX / 2]);
+}

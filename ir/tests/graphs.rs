@@ -41,7 +41,7 @@ fn random_op(rng: &mut Rng, like: &Type) -> Op {
     let flag = rng.below(2) == 0;
     let flip = |shape: &[Dim]| shape.iter().rev().cloned().collect::<Vec<_>>();
     let dim = like.shape.get(axis).cloned().unwrap_or_default();
-    match rng.below(29) {
+    match rng.below(34) {
         0 => Op::Unary(pick(rng, UnaryOp::ALL)),
         1 => Op::Binary(pick(rng, BinaryOp::ALL)),
         2 => Op::Compare(pick(rng, CmpOp::ALL)),
@@ -125,6 +125,25 @@ fn random_op(rng: &mut Rng, like: &Type) -> Op {
         25 => Op::SiluMul,
         26 => Op::LastRow { axis },
         27 => Op::AllGather,
+        28 => Op::BitCast(pick(rng, &DType::ALL[..13])),
+        29 => Op::ScatterNd {
+            batch_dims: rng.below(2),
+            op: pick(rng, ScatterOp::ALL),
+        },
+        30 => Op::Pad {
+            before: vec![axis; like.rank()],
+            after: vec![1; like.rank()],
+        },
+        31 => Op::Windows {
+            kernel: vec![2; 1 + rng.below(2)],
+            strides: vec![1; 1],
+            dilations: vec![1 + rng.below(2); 1],
+        },
+        32 => Op::TopK {
+            axis,
+            k: 1 + rng.below(2),
+            largest: flag,
+        },
         _ => Op::position_rows(),
     }
 }
@@ -240,7 +259,7 @@ proptest! {
         let mut states = eval::fresh_states(&g, &bindings).unwrap();
         // the evaluator compares each value with the inferred type; what can fail is data
         if let Err(e) = eval_graph(&g, &bindings, &inputs, &mut states) {
-            let data = ["is outside of the dim", "are outside of the table", "is divided by 0", "of the slice"];
+            let data = ["is outside of the dim", "a window that reaches", "cannot be selected", "are outside of the table", "is divided by 0", "of the slice"];
             prop_assert!(data.iter().any(|d| e.message.contains(d)), "{}", e);
         }
     }
@@ -264,10 +283,10 @@ fn every_op_is_generated() {
     // all but input and const
     let elementwise =
         UnaryOp::ALL.len() + BinaryOp::ALL.len() + CmpOp::ALL.len() + ReduceOp::ALL.len();
-    assert_eq!(names.len(), elementwise + 23);
+    assert_eq!(names.len(), elementwise + 28);
     // and most are valid somewhere in random graphs
     let mut valid = BTreeSet::new();
-    for seed in 0..300 {
+    for seed in 0..600 {
         valid.extend(
             random_graph(&mut Rng::new(seed))
                 .iter()

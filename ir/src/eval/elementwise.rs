@@ -4,7 +4,7 @@ use super::movement::take;
 use super::values::{Values, broadcast};
 use super::{Eval, text};
 use crate::op::{BinaryOp, CmpOp, UnaryOp};
-use llmc_tensor::Tensor;
+use llmc_tensor::{DType, Tensor};
 
 pub(super) fn unary(f: UnaryOp, x: &Tensor) -> Eval<Tensor> {
     let shape = x.shape().to_vec();
@@ -58,6 +58,7 @@ pub(super) fn unary_float(f: UnaryOp, x: f64) -> f64 {
         }
         UnaryOp::Cos => x.cos(),
         UnaryOp::Sin => x.sin(),
+        UnaryOp::Atan => x.atan(),
         UnaryOp::Floor => x.floor(),
         UnaryOp::Ceil => x.ceil(),
         UnaryOp::Round => x.round_ties_even(),
@@ -118,6 +119,15 @@ fn maximum(a: f64, b: f64) -> f64 {
 pub(super) fn binary(f: BinaryOp, a: &Tensor, b: &Tensor, shape: Vec<usize>) -> Eval<Tensor> {
     let (ia, ib) = (broadcast(a.shape(), &shape), broadcast(b.shape(), &shape));
     let pairs = || ia.iter().zip(&ib);
+    if a.dtype() == DType::U64 && b.dtype() == DType::U64 {
+        let (x, y) = (
+            a.to_vec::<u64>().map_err(text)?,
+            b.to_vec::<u64>().map_err(text)?,
+        );
+        let all = pairs().map(|(i, j)| binary_u64(f, x[*i], y[*j]));
+        return Tensor::from_vec(shape, all.collect::<Eval<Vec<u64>>>()?).map_err(text);
+    }
+    let bits = a.dtype().bits() as u32;
     let values = match (Values::of(a), Values::of(b)) {
         (Values::F(x), Values::F(y)) => Values::F(
             pairs()
@@ -126,7 +136,7 @@ pub(super) fn binary(f: BinaryOp, a: &Tensor, b: &Tensor, shape: Vec<usize>) -> 
         ),
         (Values::I(x), Values::I(y)) => Values::I(
             pairs()
-                .map(|(i, j)| binary_int(f, x[*i], y[*j]))
+                .map(|(i, j)| binary_int(f, bits, x[*i], y[*j]))
                 .collect::<Eval<_>>()?,
         ),
         (Values::B(x), Values::B(y)) => {
@@ -155,13 +165,22 @@ fn binary_float(f: BinaryOp, a: f64, b: f64) -> f64 {
         BinaryOp::Pow => a.powf(b),
         BinaryOp::Min => minimum(a, b),
         BinaryOp::Max => maximum(a, b),
-        BinaryOp::Mod => a - b * (a / b).floor(),
-        BinaryOp::And | BinaryOp::Or | BinaryOp::Xor => f64::NAN, // bools only, by inference
+        BinaryOp::Mod => match a % b {
+            rest if rest != 0.0 && (rest < 0.0) != (b < 0.0) => rest + b,
+            rest => rest,
+        },
+        BinaryOp::Rem => a % b,
+        // not of floats, by inference
+        BinaryOp::And | BinaryOp::Or | BinaryOp::Xor | BinaryOp::Shl | BinaryOp::Shr => f64::NAN,
     }
 }
 
-fn binary_int(f: BinaryOp, a: i64, b: i64) -> Eval<i64> {
-    let by_zero = || "an integer is divided by 0".to_string();
+fn by_zero() -> String {
+    "an integer is divided by 0".into()
+}
+
+/// Integers of `bits` bits, which hold no more than i64 does.
+fn binary_int(f: BinaryOp, bits: u32, a: i64, b: i64) -> Eval<i64> {
     Ok(match f {
         BinaryOp::Add => a.wrapping_add(b),
         BinaryOp::Sub => a.wrapping_sub(b),
@@ -183,7 +202,39 @@ fn binary_int(f: BinaryOp, a: i64, b: i64) -> Eval<i64> {
                 rest
             }
         }
-        BinaryOp::And | BinaryOp::Or | BinaryOp::Xor => return Err("needs bools".into()),
+        BinaryOp::Rem if b == 0 => return Err(by_zero()),
+        BinaryOp::Rem => a.wrapping_rem(b),
+        BinaryOp::And => a & b,
+        BinaryOp::Or => a | b,
+        BinaryOp::Xor => a ^ b,
+        BinaryOp::Shl | BinaryOp::Shr if !(0..i64::from(bits)).contains(&b) => 0,
+        BinaryOp::Shl => a << b,
+        BinaryOp::Shr => a >> b,
+    })
+}
+
+/// What differs from i64 where the highest bit is no sign.
+fn binary_u64(f: BinaryOp, a: u64, b: u64) -> Eval<u64> {
+    Ok(match f {
+        BinaryOp::Div => a.checked_div(b).ok_or_else(by_zero)?,
+        BinaryOp::Mod | BinaryOp::Rem => a.checked_rem(b).ok_or_else(by_zero)?,
+        BinaryOp::Min => a.min(b),
+        BinaryOp::Max => a.max(b),
+        BinaryOp::Pow => a.wrapping_pow(u32::try_from(b).unwrap_or(u32::MAX)),
+        BinaryOp::Shl => u32::try_from(b)
+            .ok()
+            .and_then(|b| a.checked_shl(b))
+            .unwrap_or(0),
+        BinaryOp::Shr => u32::try_from(b)
+            .ok()
+            .and_then(|b| a.checked_shr(b))
+            .unwrap_or(0),
+        BinaryOp::Add
+        | BinaryOp::Sub
+        | BinaryOp::Mul
+        | BinaryOp::And
+        | BinaryOp::Or
+        | BinaryOp::Xor => binary_int(f, 64, a as i64, b as i64)? as u64,
     })
 }
 
@@ -208,6 +259,14 @@ pub(super) fn compare(f: CmpOp, a: &Tensor, b: &Tensor, shape: Vec<usize>) -> Ev
     }
     let (ia, ib) = (broadcast(a.shape(), &shape), broadcast(b.shape(), &shape));
     let pairs = ia.iter().zip(&ib);
+    if a.dtype() == DType::U64 && b.dtype() == DType::U64 {
+        let (x, y) = (
+            a.to_vec::<u64>().map_err(text)?,
+            b.to_vec::<u64>().map_err(text)?,
+        );
+        let bools = pairs.map(|(i, j)| test(f, x[*i], y[*j])).collect();
+        return Tensor::from_vec(shape, bools).map_err(text);
+    }
     let bools: Vec<bool> = match (Values::of(a), Values::of(b)) {
         (Values::F(x), Values::F(y)) => pairs.map(|(i, j)| test(f, x[*i], y[*j])).collect(),
         (Values::I(x), Values::I(y)) => pairs.map(|(i, j)| test(f, x[*i], y[*j])).collect(),

@@ -9,6 +9,7 @@ mod fused;
 mod graph;
 mod math;
 mod movement;
+mod spatial;
 mod values;
 
 pub use graph::{StateValue, States, bind_inputs, eval_graph, eval_graph_observed, fresh_states};
@@ -38,6 +39,9 @@ impl EvalError {
         }
     }
 }
+
+/// Larger results are refused: a small file could otherwise ask for all memory.
+const MAX_ELEMENTS: usize = 1 << 30;
 
 /// A message without its place.
 type Eval<T> = Result<T, String>;
@@ -74,12 +78,17 @@ fn eval_message(op: &Op, operands: &[&Tensor], bindings: &Bindings) -> Eval<Tens
     let shape = ty
         .const_shape()
         .ok_or_else(|| format!("the result's shape {:?} is not a shape", ty.shape))?;
+    let count = llmc_tensor::tensor::elements(&shape).filter(|n| *n <= MAX_ELEMENTS);
+    count.ok_or_else(|| format!("a result of shape {shape:?} is too large to be evaluated"))?;
     let packed = operands
         .iter()
         .map(|t| t.dtype())
         .chain([ty.dtype])
         .find(|d| d.bits() < 8);
-    if let (Some(dtype), false) = (packed, matches!(op, Op::Cast(_) | Op::Reshape { .. })) {
+    if let (Some(dtype), false) = (
+        packed,
+        matches!(op, Op::Cast(_) | Op::BitCast(_) | Op::Reshape { .. }),
+    ) {
         return Err(format!("{dtype} can only be cast and reshaped"));
     }
     kernel(op, operands, ty.dtype, shape)
@@ -93,6 +102,7 @@ fn kernel(op: &Op, operands: &[&Tensor], dtype: DType, shape: Vec<usize>) -> Eva
         (Op::Compare(f), [a, b]) => elementwise::compare(*f, a, b, shape),
         (Op::Where, [c, a, b]) => elementwise::select(c, a, b, shape),
         (Op::Cast(to), [x]) => x.cast(*to).map_err(text),
+        (Op::BitCast(to), [x]) => Tensor::new(*to, shape, x.data().clone()).map_err(text),
         (Op::Reshape { .. }, [x]) => x.reshape(shape).map_err(text),
         (Op::Transpose { perm }, [x]) => movement::transpose(x, perm, shape),
         (Op::Expand { .. }, [x]) => movement::expand(x, shape),
@@ -107,6 +117,17 @@ fn kernel(op: &Op, operands: &[&Tensor], dtype: DType, shape: Vec<usize>) -> Eva
         (Op::GatherNd { batch_dims }, [data, indices]) => {
             movement::gather_nd(data, indices, *batch_dims, shape)
         }
+        (Op::ScatterNd { batch_dims, op }, [data, indices, updates]) => {
+            spatial::scatter_nd(*op, *batch_dims, [data, indices, updates])
+        }
+        (Op::Pad { before, .. }, [x, value]) => spatial::pad(x, value, before, shape),
+        (
+            Op::Windows {
+                strides, dilations, ..
+            },
+            [x],
+        ) => spatial::windows(x, strides, dilations, shape),
+        (Op::TopK { axis, k, largest }, [x]) => spatial::top_k(x, *axis, *k, *largest),
         (Op::Reduce { op, axes, .. }, [x]) => math::reduce(*op, x, axes, shape),
         (Op::Softmax { axis }, [x]) => math::softmax(x, *axis),
         (

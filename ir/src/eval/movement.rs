@@ -103,12 +103,12 @@ pub(super) fn gather(
     pick(data, shape, flat)
 }
 
-pub(super) fn gather_nd(
+/// For each index tuple the flat index of the first element of its slice, and the length of the slices.
+pub(super) fn flat_tuples(
     data: &Tensor,
     indices: &Tensor,
     batch_dims: usize,
-    shape: Vec<usize>,
-) -> Eval<Tensor> {
+) -> Eval<(Vec<usize>, usize)> {
     let tuple = indices.shape().last().copied().unwrap_or(0);
     let (index_dims, strides) = (
         &data.shape()[batch_dims..batch_dims + tuple],
@@ -120,15 +120,25 @@ pub(super) fn gather_nd(
     let lead = &indices.shape()[..indices.rank() - 1];
     let per_batch = product(&lead[batch_dims..]).max(1);
     let values = indices.to_i64_vec().map_err(text)?;
-    let mut flat = Vec::with_capacity(product(&shape));
+    let mut starts = Vec::with_capacity(product(lead));
     for row in 0..product(lead) {
         let mut at = row / per_batch * batch_len;
         for (i, dim) in index_dims.iter().enumerate() {
             at += wrap(values[row * tuple + i], *dim)? * strides[batch_dims + i];
         }
-        flat.extend(at..at + slice_len);
+        starts.push(at);
     }
-    pick(data, shape, flat)
+    Ok((starts, slice_len))
+}
+
+pub(super) fn gather_nd(
+    data: &Tensor,
+    indices: &Tensor,
+    batch_dims: usize,
+    shape: Vec<usize>,
+) -> Eval<Tensor> {
+    let (starts, len) = flat_tuples(data, indices, batch_dims)?;
+    pick(data, shape, starts.into_iter().flat_map(|at| at..at + len))
 }
 
 pub(super) fn trilu(x: &Tensor, upper: bool, k: i64) -> Eval<Tensor> {

@@ -32,7 +32,13 @@ pub(super) fn layout_rule(
     }
     match (op, operands) {
         (
-            Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Where | Op::Cast(_) | Op::SiluMul,
+            Op::Unary(_)
+            | Op::Binary(_)
+            | Op::Compare(_)
+            | Op::Where
+            | Op::Cast(_)
+            | Op::BitCast(_)
+            | Op::SiluMul,
             _,
         ) => elementwise(operands, result),
         (Op::MatMul, [a, b]) => match (a.layout, b.layout) {

@@ -4,6 +4,7 @@
 //! assumed about symbols that differ: `seq` and `past + seq` do not broadcast.
 
 mod layout;
+mod spatial;
 
 use crate::dim::Dim;
 use crate::op::{BinaryOp, CmpOp, MaskForm, Op, ReduceOp, UnaryOp};
@@ -83,6 +84,12 @@ fn shape_rule(op: &Op, operands: &[&Type], tables: &Tables) -> Rule<Type> {
             ))
         }
         (Op::Cast(to), [x]) => Ok(Type::new(*to, x.shape.clone())),
+        (Op::BitCast(to), [x]) => {
+            check(to.bits() == x.dtype.bits(), || {
+                format!("{} and {to} differ in width", x.dtype)
+            })?;
+            Ok(Type::new(*to, x.shape.clone()))
+        }
         (Op::Reshape { shape }, [x]) => {
             let new = Type::new(x.dtype, shape.clone());
             check(x.elements().known_eq(&new.elements()), || {
@@ -132,6 +139,19 @@ fn shape_rule(op: &Op, operands: &[&Type], tables: &Tables) -> Rule<Type> {
             ))
         }
         (Op::GatherNd { batch_dims }, [data, indices]) => gather_nd(*batch_dims, data, indices),
+        (Op::ScatterNd { batch_dims, op }, [data, indices, updates]) => {
+            spatial::scatter_nd(*op, *batch_dims, [data, indices, updates])
+        }
+        (Op::Pad { before, after }, [x, value]) => spatial::pad(before, after, x, value),
+        (
+            Op::Windows {
+                kernel,
+                strides,
+                dilations,
+            },
+            [x],
+        ) => spatial::windows(kernel, strides, dilations, x),
+        (Op::TopK { axis, k, .. }, [x]) => spatial::top_k(*axis, *k, x),
         (Op::Reduce { op, axes, keepdims }, [x]) => reduce(*op, axes, *keepdims, x),
         (Op::Softmax { axis }, [x]) => {
             dim_at(x, *axis)?;
@@ -261,10 +281,17 @@ fn unary(f: UnaryOp, x: &Type) -> Rule<Type> {
 fn binary(f: BinaryOp, a: &Type, b: &Type) -> Rule<Type> {
     match f {
         BinaryOp::And | BinaryOp::Or | BinaryOp::Xor => {
-            let bools = a.dtype == DType::Bool && b.dtype == DType::Bool;
-            check(bools, || {
-                format!("needs bools, found {} and {}", a.dtype, b.dtype)
+            check(!a.dtype.is_float(), || {
+                format!("needs bools or integers, found {}", a.dtype)
             })?;
+            same_dtype(a, b)?;
+        }
+        BinaryOp::Shl | BinaryOp::Shr => {
+            let unsigned = a.dtype.is_int() && !a.dtype.is_signed_int();
+            check(unsigned, || {
+                format!("needs unsigned integers, found {}", a.dtype)
+            })?;
+            same_dtype(a, b)?;
         }
         BinaryOp::Pow => {
             numeric(a)?;

@@ -2,7 +2,7 @@
 
 use super::parse_list;
 use crate::dim::Dim;
-use crate::op::{BinaryOp, CmpOp, MaskForm, MaskKind, Op, Real, ReduceOp, UnaryOp};
+use crate::op::{BinaryOp, CmpOp, MaskForm, MaskKind, Op, Real, ReduceOp, ScatterOp, UnaryOp};
 use crate::text::Cursor;
 use std::collections::BTreeMap;
 
@@ -130,6 +130,7 @@ fn build_taking(name: &str, a: &mut Attributes<'_>) -> Result<Op, String> {
     Ok(match name {
         "where" => Op::Where,
         "cast" => Op::Cast(a.take("to", "an element type", |w| w.parse().ok())?),
+        "bit_cast" => Op::BitCast(a.take("to", "an element type", |w| w.parse().ok())?),
         "reshape" => Op::Reshape {
             shape: a.list("shape", Dim::parse)?,
         },
@@ -153,6 +154,24 @@ fn build_taking(name: &str, a: &mut Attributes<'_>) -> Result<Op, String> {
         },
         "gather_nd" => Op::GatherNd {
             batch_dims: a.size("batch_dims")?,
+        },
+        "scatter_nd" => Op::ScatterNd {
+            batch_dims: a.size("batch_dims")?,
+            op: a.take("op", "a combination", ScatterOp::from_name)?,
+        },
+        "pad" => Op::Pad {
+            before: a.list("before", |c| c.index())?,
+            after: a.list("after", |c| c.index())?,
+        },
+        "windows" => Op::Windows {
+            kernel: a.list("kernel", |c| c.index())?,
+            strides: a.list("strides", |c| c.index())?,
+            dilations: a.list("dilations", |c| c.index())?,
+        },
+        "top_k" => Op::TopK {
+            axis: a.size("axis")?,
+            k: a.size("k")?,
+            largest: a.flag("largest")?,
         },
         "softmax" => Op::Softmax {
             axis: a.size("axis")?,

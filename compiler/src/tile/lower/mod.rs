@@ -432,6 +432,11 @@ impl Lower<'_> {
             Op::Compare(_)
             | Op::Where
             | Op::Cast(_)
+            | Op::BitCast(_)
+            | Op::ScatterNd { .. }
+            | Op::Pad { .. }
+            | Op::Windows { .. }
+            | Op::TopK { .. }
             | Op::Reshape { .. }
             | Op::Transpose { .. }
             | Op::Expand { .. }
@@ -598,6 +603,11 @@ fn unsupported(op: &Op) -> Option<Reason> {
         Op::Compare(_)
         | Op::Where
         | Op::Cast(_)
+        | Op::BitCast(_)
+        | Op::ScatterNd { .. }
+        | Op::Pad { .. }
+        | Op::Windows { .. }
+        | Op::TopK { .. }
         | Op::Reshape { .. }
         | Op::Transpose { .. }
         | Op::Expand { .. }

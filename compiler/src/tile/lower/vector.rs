@@ -30,6 +30,7 @@ pub(super) fn unary_fn(op: UnaryOp) -> Option<UnaryFn> {
         UnaryOp::Cos => UnaryFn::Cos,
         UnaryOp::Sin => UnaryFn::Sin,
         UnaryOp::Sign
+        | UnaryOp::Atan
         | UnaryOp::GeluTanh
         | UnaryOp::Floor
         | UnaryOp::Ceil
@@ -49,9 +50,14 @@ pub(super) fn binary_fn(op: BinaryOp) -> Option<BinaryFn> {
         BinaryOp::Div => BinaryFn::Div,
         BinaryOp::Min => BinaryFn::Min,
         BinaryOp::Max => BinaryFn::Max,
-        BinaryOp::Pow | BinaryOp::Mod | BinaryOp::And | BinaryOp::Or | BinaryOp::Xor => {
-            return None;
-        }
+        BinaryOp::Pow
+        | BinaryOp::Mod
+        | BinaryOp::Rem
+        | BinaryOp::And
+        | BinaryOp::Or
+        | BinaryOp::Xor
+        | BinaryOp::Shl
+        | BinaryOp::Shr => return None,
     })
 }
 
