@@ -188,11 +188,11 @@ fn contradictory_models() {
     );
     has(
         &changed(&|g| g.initializer[0].data_type = 99),
-        &["not supported", "tensor `w`", "code 99 is unknown"],
+        &["not supported: `w`", "code 99 is unknown"],
     );
     has(
         &changed(&|g| g.initializer[0].data_type = 17),
-        &["tensor `w`", "FLOAT8E4M3FN is not supported"],
+        &["`w`", "FLOAT8E4M3FN is not supported"],
     );
     has(
         &changed(&|g| g.initializer[0].data_type = 0),

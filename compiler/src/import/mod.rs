@@ -112,7 +112,8 @@ pub fn import(path: &Path, options: &ImportOptions) -> Result<Imported, ImportEr
             "nothing says how long the context may be: {max_positions} tokens are assumed"
         ));
     }
-    let mut problems = ops::check(&model);
+    let mut problems = model.problems.clone();
+    problems.extend(ops::check(&model));
     let roles = match Roles::of(&model) {
         Ok(roles) => roles,
         Err(found) => {

@@ -8,7 +8,8 @@ use llmc_tensor::{DType, Tensor};
 
 use super::error::{Category, ImportError, Problem};
 use super::proto::{
-    AttributeProto, DimValue, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
+    AttributeProto, DimValue, GraphProto, ModelProto, NodeProto, TensorProto, TypeKind,
+    ValueInfoProto,
 };
 use super::source::{Weights, dtype_of};
 
@@ -91,6 +92,8 @@ pub struct Model {
     pub nodes: Vec<Node>,
     /// Constants that live nodes use.
     pub constants: BTreeMap<ValueIx, Tensor>,
+    /// Inputs, outputs and constants that llmc cannot represent; they are in none of the lists above.
+    pub problems: Vec<Problem>,
 }
 
 impl Model {
@@ -130,6 +133,7 @@ impl Model {
             malformed: &malformed,
             ids: BTreeMap::new(),
             names: Vec::new(),
+            problems: Vec::new(),
         };
         resolver.resolve(graph, path)
     }
@@ -150,6 +154,7 @@ struct Resolver<'a> {
     malformed: &'a dyn Fn(String) -> ImportError,
     ids: BTreeMap<String, ValueIx>,
     names: Vec<String>,
+    problems: Vec<Problem>,
 }
 
 impl Resolver<'_> {
@@ -165,30 +170,26 @@ impl Resolver<'_> {
     }
 
     fn resolve(&mut self, graph: GraphProto, path: &Path) -> Result<Model, ImportError> {
-        if let Some(sparse) = graph.sparse_initializer.first() {
-            return Err(ImportError::Problems(vec![Problem {
-                category: Category::Unsupported,
-                operator: String::new(),
-                node: sparse
-                    .values
-                    .as_ref()
-                    .map(|v| v.name.clone())
-                    .unwrap_or_default(),
-                reason: String::from("sparse initializers are not supported"),
-                remedy: String::from("store the weights densely"),
-            }]));
-        }
         let mut protos: BTreeMap<ValueIx, TensorProto> = BTreeMap::new();
         for tensor in graph.initializer {
             let id = self.define(&tensor.name)?;
             protos.insert(id, tensor);
+        }
+        for sparse in &graph.sparse_initializer {
+            let name = sparse.values.as_ref().map_or("", |v| v.name.as_str());
+            self.define(name)?;
+            self.refuse(
+                name,
+                String::from("sparse initializers are not supported"),
+                "store the weights densely",
+            );
         }
         let mut inputs = Vec::new();
         for info in &graph.input {
             // Old files list the initializers as inputs, too.
             if !self.ids.contains_key(&info.name) {
                 let value = self.define(&info.name)?;
-                inputs.push(self.port(info, value)?);
+                inputs.extend(self.port(info, value));
             }
         }
         let nodes = graph
@@ -209,7 +210,7 @@ impl Resolver<'_> {
             let value = value.ok_or_else(|| {
                 (self.malformed)(format!("no node computes the output `{}`", info.name))
             })?;
-            outputs.push(self.port(info, value)?);
+            outputs.extend(self.port(info, value));
         }
         let nodes = live(nodes, outputs.iter().map(|o| o.value));
         let mut weights = Weights::new(path);
@@ -220,7 +221,15 @@ impl Resolver<'_> {
             .chain(outputs.iter().map(|o| &o.value));
         for value in used.copied().collect::<BTreeSet<_>>() {
             if let Some(proto) = protos.get(&value) {
-                constants.insert(value, weights.tensor(proto)?);
+                match weights.tensor(proto) {
+                    Ok(tensor) => _ = constants.insert(value, tensor),
+                    Err(ImportError::Tensor {
+                        category: Category::Unsupported,
+                        tensor,
+                        detail,
+                    }) => self.refuse(&tensor, detail, "export with float weights"),
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(Model {
@@ -230,7 +239,19 @@ impl Resolver<'_> {
             outputs,
             nodes,
             constants,
+            problems: std::mem::take(&mut self.problems),
         })
+    }
+
+    /// Notes a value that llmc cannot represent.
+    fn refuse(&mut self, name: &str, reason: String, remedy: &str) {
+        self.problems.push(Problem {
+            category: Category::Unsupported,
+            operator: String::new(),
+            node: name.to_string(),
+            reason,
+            remedy: remedy.to_string(),
+        });
     }
 
     fn node(&mut self, proto: NodeProto) -> Result<Node, ImportError> {
@@ -288,19 +309,29 @@ impl Resolver<'_> {
         })
     }
 
-    fn port(&self, info: &ValueInfoProto, value: ValueIx) -> Result<Port, ImportError> {
-        let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
-        let dtype = match tensor.map(|t| t.elem_type) {
-            None | Some(0) => None,
-            Some(code) => {
-                Some(
-                    dtype_of(code).map_err(|(category, detail)| ImportError::Tensor {
-                        category,
-                        tensor: info.name.clone(),
-                        detail,
-                    })?,
-                )
+    /// A graph input or output; `None` (and a problem) if it is no tensor or of a type that llmc does not have.
+    fn port(&mut self, info: &ValueInfoProto, value: ValueIx) -> Option<Port> {
+        let kind = info.r#type.as_ref().and_then(|t| t.kind.as_ref());
+        let other = |kind| format!("a {kind} as an input or output is not supported");
+        let (tensor, refused) = match kind {
+            None => (None, None),
+            Some(TypeKind::Tensor(tensor)) => (Some(tensor), None),
+            Some(TypeKind::Sequence(_)) => (None, Some(other("sequence"))),
+            Some(TypeKind::Map(_)) => (None, Some(other("map"))),
+            Some(TypeKind::SparseTensor(_)) => (None, Some(other("sparse tensor"))),
+            Some(TypeKind::Optional(_)) => (None, Some(other("optional"))),
+        };
+        if let Some(reason) = refused {
+            self.refuse(&info.name, reason, "export with tensors only");
+            return None;
+        }
+        let dtype = match tensor.map(|t| dtype_of(t.elem_type)) {
+            Some(Err((Category::Unsupported, reason))) => {
+                self.refuse(&info.name, reason, "export with float32 or int64 instead");
+                return None;
             }
+            Some(Err(_)) | None => None,
+            Some(Ok(dtype)) => Some(dtype),
         };
         let extent = |value: &Option<DimValue>| match value {
             Some(DimValue::Value(n)) => u64::try_from(*n).map_or(Extent::Unknown, Extent::Fixed),
@@ -309,7 +340,7 @@ impl Resolver<'_> {
         };
         let shape = tensor.and_then(|t| t.shape.as_ref());
         let extents = shape.map(|s| s.dim.iter().map(|d| extent(&d.value)).collect());
-        Ok(Port {
+        Some(Port {
             name: info.name.clone(),
             value,
             dtype,

@@ -288,13 +288,37 @@ pub struct ValueInfoProto {
     pub r#type: Option<TypeProto>,
 }
 
-/// A type; llmc reads tensors only.
+/// A type; llmc reads tensors only, and tells the others apart to refuse them by name.
 #[derive(Clone, PartialEq, Message)]
 pub struct TypeProto {
-    /// Set if the value is a tensor.
-    #[prost(message, optional, tag = "1")]
-    pub tensor_type: Option<TensorTypeProto>,
+    /// What kind of value it is.
+    #[prost(oneof = "TypeKind", tags = "1, 4, 5, 8, 9")]
+    pub kind: Option<TypeKind>,
 }
+
+/// The kinds of values.
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum TypeKind {
+    /// A tensor.
+    #[prost(message, tag = "1")]
+    Tensor(TensorTypeProto),
+    /// A list of values of one type.
+    #[prost(message, tag = "4")]
+    Sequence(AnyProto),
+    /// A map.
+    #[prost(message, tag = "5")]
+    Map(AnyProto),
+    /// A tensor in coordinate form.
+    #[prost(message, tag = "8")]
+    SparseTensor(AnyProto),
+    /// A value or none.
+    #[prost(message, tag = "9")]
+    Optional(AnyProto),
+}
+
+/// A message whose fields do not matter.
+#[derive(Clone, PartialEq, Message)]
+pub struct AnyProto {}
 
 /// Element type and shape.
 #[derive(Clone, PartialEq, Message)]

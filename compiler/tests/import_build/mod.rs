@@ -82,7 +82,7 @@ pub fn port(name: &str, elem_type: i32, dims: &str) -> ValueInfoProto {
     ValueInfoProto {
         name: name.into(),
         r#type: Some(TypeProto {
-            tensor_type: Some(tensor),
+            kind: Some(TypeKind::Tensor(tensor)),
         }),
     }
 }

@@ -1,0 +1,147 @@
+//! The ways in which a case is run.
+
+use crate::case::{Case, DataSet};
+use llmc_compiler::import::{Category, ImportError, ImportOptions, import};
+use llmc_ir::eval::bind_inputs;
+use llmc_ir::eval_graph;
+use llmc_tensor::Tensor;
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use tempfile::TempDir;
+
+/// What became of a case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Right in all ways, with these inputs as constants of the model.
+    Pass(Vec<String>),
+    /// Refused as something that llmc does not do.
+    Unsupported(String),
+    /// A wrong value, a valid file called wrong, a contradiction or a panic.
+    Wrong(String),
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Pass(bound) if bound.is_empty() => f.write_str("pass"),
+            Outcome::Pass(bound) => write!(f, "pass with constant {}", bound.join(", ")),
+            Outcome::Unsupported(reason) => write!(f, "unsupported {reason}"),
+            Outcome::Wrong(reason) => write!(f, "wrong {reason}"),
+        }
+    }
+}
+
+/// Why a case does not pass.
+type Stop = Outcome;
+type Values = BTreeMap<String, Tensor>;
+
+/// Runs `f`; a panic is a wrong case, not the end of the run.
+pub fn guarded(f: impl FnOnce() -> Outcome) -> Outcome {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
+        let payload: &dyn Any = payload.as_ref();
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+        wrong(format!("panic: {}", text.unwrap_or("")))
+    })
+}
+
+/// Runs a case in every way; the first that fails decides.
+///
+/// An input that decides a shape (axes, sizes, a trip count) must be known at compile time. Where that is what fails, the
+/// small integer inputs become constants of the model, and the outcome says which.
+pub fn all_modes(case: &Case) -> Outcome {
+    let first = modes(case);
+    let Err(Outcome::Unsupported(reason)) = &first else {
+        return first.err().unwrap_or(Outcome::Pass(Vec::new()));
+    };
+    let bound = case.shape_inputs();
+    if bound.is_empty() {
+        return Outcome::Unsupported(reason.clone());
+    }
+    let folder = TempDir::new().unwrap();
+    match modes(&case.with_constants(&bound, folder.path())) {
+        Ok(()) => Outcome::Pass(bound),
+        Err(Outcome::Unsupported(_)) => Outcome::Unsupported(reason.clone()),
+        Err(stop) => stop,
+    }
+}
+
+fn modes(case: &Case) -> Result<(), Stop> {
+    evaluate(case)
+}
+
+/// Imports the case, and lets the reference evaluator compute it.
+fn evaluate(case: &Case) -> Result<(), Stop> {
+    let imported = import(&case.path, &ImportOptions::default()).map_err(|e| refused(&e))?;
+    for set in &case.sets {
+        let inputs = inputs(set)?;
+        let bound = bind_inputs(&imported.graph, &inputs);
+        let found = bound.and_then(|bindings| {
+            eval_graph(&imported.graph, &bindings, &inputs, &mut BTreeMap::new())
+        });
+        check(
+            case,
+            set,
+            &found.map_err(|e| wrong(format!("evaluator: {e}")))?,
+        )?;
+    }
+    Ok(())
+}
+
+fn inputs(set: &DataSet) -> Result<Values, Stop> {
+    let tensor = |(name, value): &(String, Result<Tensor, String>)| match value {
+        Ok(tensor) => Ok((name.clone(), tensor.clone())),
+        Err(e) => Err(Outcome::Unsupported(format!("input: {}", one_line(e)))),
+    };
+    set.inputs.iter().map(tensor).collect()
+}
+
+fn check(case: &Case, set: &DataSet, found: &Values) -> Result<(), Stop> {
+    for (name, expected) in &set.outputs {
+        let expected = expected.as_ref();
+        let expected =
+            expected.map_err(|e| Outcome::Unsupported(format!("output: {}", one_line(e))))?;
+        let got = found.get(name);
+        let got = got.ok_or_else(|| wrong(format!("no output `{name}`")))?;
+        if let Some(difference) = case.difference(got, expected) {
+            return Err(wrong(format!("value: `{name}` {difference}")));
+        }
+    }
+    Ok(())
+}
+
+/// What an import error means for a file that is known to be valid: the first problem of the gravest category.
+fn refused(error: &ImportError) -> Outcome {
+    let category = error.category();
+    let text = match error {
+        ImportError::Problems(problems) => {
+            let first = problems.iter().find(|p| p.category == category);
+            first.map_or_else(String::new, |p| match p.operator.as_str() {
+                "" => p.reason.clone(),
+                operator => format!("{operator}: {}", p.reason),
+            })
+        }
+        other => other.to_string(),
+    };
+    match category {
+        Category::Unsupported => Outcome::Unsupported(one_line(&text)),
+        Category::Input => wrong(format!("called invalid: {text}")),
+        Category::Bug => wrong(format!("bug: {text}")),
+    }
+}
+
+fn wrong(reason: String) -> Outcome {
+    Outcome::Wrong(one_line(&reason))
+}
+
+/// Reasons are single lines of a list that people read.
+fn one_line(text: &str) -> String {
+    const LONGEST: usize = 160;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line,
+    }
+}
