@@ -9,6 +9,7 @@
 
 mod analysis;
 mod convert;
+mod draw;
 mod extract;
 mod lang;
 mod matched;
@@ -24,6 +25,7 @@ use egg::{EGraph, Id, Runner, SimpleScheduler, StopReason};
 use llmc_ir::{Graph, ValueId};
 
 pub use analysis::TypeAnalysis;
+pub use draw::{Bound, Draw, Values};
 pub use extract::Extraction;
 pub use lang::{Attr, Factor, Heads, Lang, Probs, Scores};
 pub use matched::{Match, Miss};

@@ -3,6 +3,7 @@
 use egg::{Applier, EGraph, Id, Pattern, PatternAst, Rewrite, Subst, Symbol, Var};
 
 use super::analysis::TypeAnalysis;
+use super::draw::Draw;
 use super::lang::{Attr, Lang};
 use super::matched::{Match, Miss};
 
@@ -20,60 +21,81 @@ pub enum Condition {
     Compute(fn(&Match) -> Result<Attr, Miss>),
 }
 
-/// One row of the rule tables.
+/// One row of the rule tables, made by [`rule`].
 #[derive(Clone, Debug)]
 pub struct Rule {
-    /// Unique name, shown in reports.
+    /// Unique name, shown in reports and proofs.
     pub name: &'static str,
+    /// What it says, in a few words.
+    pub meaning: &'static str,
     /// What is looked for.
     pub lhs: &'static str,
     /// What is added to its class.
     pub rhs: &'static str,
     /// When.
     pub condition: Condition,
+    /// Draws operands that satisfy the condition, for the soundness test.
+    pub instances: fn(&mut Draw),
+}
+
+/// A row without its instances, which is no rule yet: soundness of every rule is tested.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct Draft {
+    name: &'static str,
+    meaning: &'static str,
+    lhs: &'static str,
+    rhs: &'static str,
+    condition: Condition,
+}
+
+/// Starts a row: `rule(name, meaning, left, right)`, then `.when` or `.with` if there is a condition, then `.on`.
+pub const fn rule(
+    name: &'static str,
+    meaning: &'static str,
+    lhs: &'static str,
+    rhs: &'static str,
+) -> Draft {
+    Draft {
+        name,
+        meaning,
+        lhs,
+        rhs,
+        condition: Condition::Always,
+    }
+}
+
+impl Draft {
+    /// Holds when `check` succeeds.
+    pub const fn when(self, check: fn(&Match) -> Result<(), Miss>) -> Draft {
+        Draft {
+            condition: Condition::Check(check),
+            ..self
+        }
+    }
+
+    /// Holds when `compute` succeeds; the right side uses its attribute as `?out`.
+    pub const fn with(self, compute: fn(&Match) -> Result<Attr, Miss>) -> Draft {
+        Draft {
+            condition: Condition::Compute(compute),
+            ..self
+        }
+    }
+
+    /// The rule, with a function that draws operands on which it must hold.
+    pub const fn on(self, instances: fn(&mut Draw)) -> Rule {
+        Rule {
+            name: self.name,
+            meaning: self.meaning,
+            lhs: self.lhs,
+            rhs: self.rhs,
+            condition: self.condition,
+            instances,
+        }
+    }
 }
 
 impl Rule {
-    /// A rule that always holds.
-    pub const fn new(name: &'static str, lhs: &'static str, rhs: &'static str) -> Rule {
-        Rule {
-            name,
-            lhs,
-            rhs,
-            condition: Condition::Always,
-        }
-    }
-
-    /// A rule that holds when `check` succeeds.
-    pub const fn when(
-        name: &'static str,
-        lhs: &'static str,
-        rhs: &'static str,
-        check: fn(&Match) -> Result<(), Miss>,
-    ) -> Rule {
-        Rule {
-            name,
-            lhs,
-            rhs,
-            condition: Condition::Check(check),
-        }
-    }
-
-    /// A rule whose right side uses the attribute `?out` that `compute` yields.
-    pub const fn with(
-        name: &'static str,
-        lhs: &'static str,
-        rhs: &'static str,
-        compute: fn(&Match) -> Result<Attr, Miss>,
-    ) -> Rule {
-        Rule {
-            name,
-            lhs,
-            rhs,
-            condition: Condition::Compute(compute),
-        }
-    }
-
     /// The egg form. Errors name the rule: a row of a table does not parse.
     pub fn compile(&self) -> Result<Rewrite<Lang, TypeAnalysis>, String> {
         let parse = |side: &str| {

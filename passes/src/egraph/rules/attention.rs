@@ -2,9 +2,10 @@
 
 use llmc_ir::{Dim, MaskForm, MaskKind, Op, Real};
 
+use crate::egraph::draw::{Draw, Values};
 use crate::egraph::lang::{Attr, Heads, Probs, Scores};
 use crate::egraph::matched::{Match, Miss};
-use crate::egraph::rule::Rule;
+use crate::egraph::rule::{Rule, rule};
 
 /// Added to a score, a number not above this makes its share 0 in f32 (`exp` underflows at -104), unless
 /// scores differ by thousands.
@@ -13,100 +14,153 @@ const HIDES: f64 = -1.0e4;
 /// Rules of this topic.
 pub fn rules() -> Vec<Rule> {
     vec![
-        Rule::with(
+        rule(
             "repeat-kv",
+            "a reshape, an expansion and a reshape repeat each head in place",
             "(reshape (expand (reshape ?x ?a) ?e) ?b)",
             "(repeat_kv ?x ?out)",
-            repeat_kv,
-        ),
-        Rule::new(
+        )
+        .with(repeat_kv)
+        .on(repeated),
+        rule(
             "scale-out-of-q",
+            "a scaled left factor scales the product",
             "(matmul (scaled ?q ?f) ?k)",
             "(scaled (matmul ?q ?k) ?f)",
-        ),
-        Rule::new(
+        )
+        .on(|d| matrices(d, "?q", "?k")),
+        rule(
             "scale-out-of-k",
+            "a scaled right factor scales the product",
             "(matmul ?q (scaled ?k ?f))",
             "(scaled (matmul ?q ?k) ?f)",
-        ),
-        Rule::new(
+        )
+        .on(|d| matrices(d, "?q", "?k")),
+        rule(
             "scale-out-of-transpose",
+            "scaling and moving commute",
             "(transpose (scaled ?x ?f) ?p)",
             "(scaled (transpose ?x ?p) ?f)",
-        ),
-        Rule::with(
+        )
+        .on(scaled_transpose),
+        rule(
             "scores",
+            "query heads times transposed keys",
             "(matmul (split_heads ?q ?h) (transpose ?k ?p))",
             "(scores ?q ?k ?out)",
-            |m| scores(m, 1),
-        ),
-        Rule::with(
+        )
+        .with(|m| scores(m, 1))
+        .on(|d| queries_and_keys(d, 1)),
+        rule(
             "scores-grouped",
+            "the same with keys that several query heads share",
             "(matmul (split_heads ?q ?h) (transpose (repeat_kv ?k ?g) ?p))",
             "(scores ?q ?k ?out)",
-            |m| scores(m, m.repeat("?g")?),
-        ),
-        Rule::with(
+        )
+        .with(|m| scores(m, m.repeat("?g")?))
+        .on(|d| {
+            let group = d.pick(&[1, 2, 3]);
+            d.attr("?g", Attr::Repeat(group));
+            queries_and_keys(d, group);
+        }),
+        rule(
             "scores-scaled",
+            "a scaling is part of the scores",
             "(scaled (scores ?q ?k ?s) ?f)",
             "(scores ?q ?k ?out)",
-            scaled_scores,
-        ),
-        Rule::with(
+        )
+        .with(scaled_scores)
+        .on(|d| {
+            let factor = d.factor();
+            d.attr("?f", Attr::scale(factor.into()));
+            some_scores(d, Values::Finite);
+        }),
+        rule(
             "mask-additive",
+            "a choice between 0 and a low number is an additive mask",
             "(where (mask ?m) ?zero ?low)",
             "(mask ?out)",
-            additive_mask,
-        ),
-        Rule::new("where-not", "(where (not ?c) ?a ?b)", "(where ?c ?b ?a)"),
-        Rule::when(
+        )
+        .with(additive_mask)
+        .on(zero_or_low),
+        rule(
+            "where-not",
+            "a negated choice is the choice the other way",
+            "(where (not ?c) ?a ?b)",
+            "(where ?c ?b ?a)",
+        )
+        .on(chosen),
+        rule(
             "mask-lower-rank-added",
+            "adding a mask broadcasts it",
             "(add ?s (reshape (mask ?m) ?to))",
             "(add ?s (mask ?m))",
-            mask_without_ones,
-        ),
-        Rule::when(
+        )
+        .when(mask_without_ones)
+        .on(|d| mask_of_fewer_axes(d, Form::Additive)),
+        rule(
             "mask-lower-rank-chosen",
+            "choosing by a mask broadcasts it",
             "(where (reshape (mask ?m) ?to) ?s ?low)",
             "(where (mask ?m) ?s ?low)",
-            mask_without_ones,
-        ),
-        Rule::with(
+        )
+        .when(mask_without_ones)
+        .on(|d| mask_of_fewer_axes(d, Form::Bool)),
+        rule(
             "probs",
+            "softmax of the scores over the keys",
             "(softmax (scores ?q ?k ?s) ?axis)",
             "(probs ?q ?k ?out)",
-            |m| probs(m, MaskKind::FULL),
-        ),
-        Rule::with(
+        )
+        .with(|m| probs(m, MaskKind::FULL))
+        .on(|d| softmax_of_scores(d, Form::None)),
+        rule(
             "probs-mask-added",
+            "softmax of scores and an added mask",
             "(softmax (add (scores ?q ?k ?s) (mask ?m)) ?axis)",
             "(probs ?q ?k ?out)",
-            |m| probs(m, added_mask(m)?),
-        ),
-        Rule::with(
+        )
+        .with(|m| probs(m, added_mask(m)?))
+        .on(|d| softmax_of_scores(d, Form::Additive)),
+        rule(
             "probs-mask-chosen",
+            "softmax of scores where a mask shows them",
             "(softmax (where (mask ?m) (scores ?q ?k ?s) ?low) ?axis)",
             "(probs ?q ?k ?out)",
-            |m| probs(m, choosing_mask(m)?),
-        ),
-        Rule::when(
+        )
+        .with(|m| probs(m, choosing_mask(m)?))
+        .on(|d| softmax_of_scores(d, Form::Bool)),
+        rule(
             "nan-guard",
+            "a row that sees nothing gives 0 anyway",
             "(where (is_nan (probs ?q ?k ?p)) ?zero (probs ?q ?k ?p))",
             "(probs ?q ?k ?p)",
-            guarded,
-        ),
-        Rule::with(
+        )
+        .when(guarded)
+        .on(|d| {
+            some_probs(d);
+            d.scalar("?zero", 0.0);
+        }),
+        rule(
             "attention",
+            "probabilities times values, heads merged",
             "(merge_heads (matmul (probs ?q ?k ?p) ?v))",
             "(attention ?q ?k ?v ?out)",
-            |m| attention(m, 1),
-        ),
-        Rule::with(
+        )
+        .with(|m| attention(m, 1))
+        .on(|d| probs_and_values(d, 1)),
+        rule(
             "attention-grouped",
+            "the same with values that several query heads share",
             "(merge_heads (matmul (probs ?q ?k ?p) (repeat_kv ?v ?g)))",
             "(attention ?q ?k ?v ?out)",
-            |m| attention(m, m.repeat("?g")?),
-        ),
+        )
+        .with(|m| attention(m, m.repeat("?g")?))
+        .on(|d| {
+            let group = d.pick(&[1, 2, 3]);
+            d.attr("?g", Attr::Repeat(group));
+            probs_and_values(d, group);
+        }),
     ]
 }
 
@@ -303,4 +357,180 @@ fn attention(m: &Match, group: usize) -> Result<Attr, Miss> {
         mask,
         softcap: None,
     }))
+}
+
+// ---- instances ----
+
+/// The form of the mask of an instance.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    None,
+    Additive,
+    Bool,
+}
+
+/// `past + seq`.
+fn total() -> Dim {
+    Dim::past() + Dim::seq()
+}
+
+/// `?x` [b, h, t, d] repeated in place.
+fn repeated(d: &mut Draw) {
+    let Heads { heads, head_dim } = d.heads();
+    let n = d.pick(&[1, 2, 3]);
+    let with = |third: usize| {
+        [
+            Dim::batch(),
+            heads.into(),
+            third.into(),
+            total(),
+            head_dim.into(),
+        ]
+    };
+    let [b, h, _, t, e] = with(1);
+    d.value("?x", &[b.clone(), h, t.clone(), e.clone()], Values::Any);
+    d.reshape("?a", &with(1));
+    d.op(
+        "?e",
+        Op::Expand {
+            shape: with(n).to_vec(),
+        },
+    );
+    d.reshape("?b", &[b, (heads * n).into(), t, e]);
+}
+
+/// Two matrices, stacked alike, and a factor `?f`.
+fn matrices(d: &mut Draw, a: &'static str, b: &'static str) {
+    let axes = d.below(3);
+    let (lead, m, k, n) = (d.dims(axes), d.dim(), d.dim(), d.dim());
+    d.value(a, &[&lead[..], &[m, k.clone()]].concat(), Values::Finite);
+    d.value(b, &[&lead[..], &[k, n]].concat(), Values::Finite);
+    let factor = d.factor();
+    d.attr("?f", Attr::scale(factor.into()));
+}
+
+/// `?x`, a permutation and a factor.
+fn scaled_transpose(d: &mut Draw) {
+    let shape = d.shape();
+    d.value("?x", &shape, Values::Any);
+    let perm = d.perm(shape.len());
+    d.transpose("?p", &perm);
+    let factor = d.factor();
+    d.attr("?f", Attr::scale(factor.into()));
+}
+
+/// `var` [b, heads, t, d].
+fn cached(d: &mut Draw, var: &'static str, heads: usize, head_dim: usize, values: Values) {
+    let shape = [Dim::batch(), heads.into(), total(), head_dim.into()];
+    d.value(var, &shape, values);
+}
+
+/// `?q` [b, s, h d] and `?k`, each of whose heads `group` heads of `?q` use.
+fn draw_scores(d: &mut Draw, group: usize, values: Values) -> Scores {
+    let kv = d.heads();
+    let q = Heads {
+        heads: kv.heads * group,
+        ..kv
+    };
+    let width = q.heads * q.head_dim;
+    d.value("?q", &[Dim::batch(), Dim::seq(), width.into()], values);
+    cached(d, "?k", kv.heads, kv.head_dim, values);
+    let scale = d.pick(&[1.0, 0.5, 0.707_106_77]);
+    Scores {
+        q,
+        kv_heads: kv.heads,
+        scale: Attr::factor(scale),
+    }
+}
+
+/// The operands of a product of queries and transposed keys.
+fn queries_and_keys(d: &mut Draw, group: usize) {
+    let scores = draw_scores(d, group, Values::Finite);
+    d.attr("?h", Attr::Heads(scores.q));
+    d.transpose("?p", &[0, 1, 3, 2]);
+}
+
+/// Scores `?s` of any grouping.
+fn some_scores(d: &mut Draw, values: Values) -> Scores {
+    let group = d.pick(&[1, 2, 3]);
+    let scores = draw_scores(d, group, values);
+    d.attr("?s", Attr::Scores(scores));
+    scores
+}
+
+/// A mask `?m` of the scores of new tokens.
+fn draw_mask(d: &mut Draw, form: MaskForm) {
+    let kind = d.mask_kind();
+    d.op("?m", Op::mask(kind, form));
+}
+
+/// The lowest numbers that exporters hide with.
+fn low(d: &mut Draw) -> f32 {
+    d.pick(&[f32::NEG_INFINITY, f32::MIN, -65504.0, -1e4])
+}
+
+/// A bool mask that chooses `?zero` or `?low`.
+fn zero_or_low(d: &mut Draw) {
+    draw_mask(d, MaskForm::Bool);
+    d.scalar("?zero", 0.0);
+    let low = low(d);
+    d.scalar("?low", low);
+}
+
+/// A condition and two values.
+fn chosen(d: &mut Draw) {
+    let shape = d.shape();
+    d.bools("?c", &shape);
+    d.broadcast_to("?a", &shape, Values::Any);
+    d.broadcast_to("?b", &shape, Values::Any);
+}
+
+/// Four axes of scores, and a mask that lost leading ones.
+fn mask_of_fewer_axes(d: &mut Draw, form: Form) {
+    let heads = d.heads().heads;
+    let shape = [Dim::batch(), heads.into(), Dim::seq(), total()];
+    d.value("?s", &shape, Values::Any);
+    let low = low(d);
+    match form {
+        Form::Additive => draw_mask(d, MaskForm::Additive(Real::new(low))),
+        Form::Bool | Form::None => draw_mask(d, MaskForm::Bool),
+    }
+    d.scalar("?low", low);
+    let ones = d.below(2);
+    let rest = vec![Dim::seq(), total()];
+    d.reshape("?to", &[vec![Dim::one(); ones], rest].concat());
+}
+
+/// Scores `?s` to be normalised over the keys.
+fn softmax_of_scores(d: &mut Draw, form: Form) {
+    some_scores(d, Values::Unit);
+    d.op("?axis", Op::Softmax { axis: 3 });
+    let low = low(d);
+    match form {
+        Form::None => {}
+        Form::Additive => draw_mask(d, MaskForm::Additive(Real::new(low))),
+        Form::Bool => {
+            draw_mask(d, MaskForm::Bool);
+            d.scalar("?low", low);
+        }
+    }
+}
+
+/// Probabilities `?p`.
+fn draw_probs(d: &mut Draw, scores: Scores) {
+    let mask = d.mask_kind();
+    d.attr("?p", Attr::Probs(Probs { scores, mask }));
+}
+
+/// Probabilities `?p` of any grouping.
+fn some_probs(d: &mut Draw) {
+    let scores = some_scores(d, Values::Unit);
+    draw_probs(d, scores);
+}
+
+/// Probabilities `?p` and values `?v`.
+fn probs_and_values(d: &mut Draw, group: usize) {
+    let scores = draw_scores(d, group, Values::Unit);
+    cached(d, "?v", scores.kv_heads, scores.q.head_dim, Values::Finite);
+    draw_probs(d, scores);
 }

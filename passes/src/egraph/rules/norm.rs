@@ -1,26 +1,31 @@
 //! RMS normalisation.
 
-use llmc_ir::Op;
+use llmc_ir::{Op, ReduceOp};
 
+use crate::egraph::draw::{Draw, Values};
 use crate::egraph::lang::Attr;
 use crate::egraph::matched::{Match, Miss};
-use crate::egraph::rule::Rule;
+use crate::egraph::rule::{Rule, rule};
 
 /// Rules of this topic.
 pub fn rules() -> Vec<Rule> {
     vec![
-        Rule::with(
+        rule(
             "rms-norm",
+            "x over the root of its mean square, times a weight",
             "(mul (mul ?x (rsqrt (add (reduce (mul ?x ?x) ?axes) ?eps))) ?w)",
             "(rms_norm ?x ?w ?out)",
-            rms_norm,
-        ),
-        Rule::with(
+        )
+        .with(rms_norm)
+        .on(norm_operands),
+        rule(
             "rms-norm-weight-first",
+            "the same with the weight multiplied first",
             "(mul ?x (mul (rsqrt (add (reduce (mul ?x ?x) ?axes) ?eps)) ?w))",
             "(rms_norm ?x ?w ?out)",
-            rms_norm,
-        ),
+        )
+        .with(rms_norm)
+        .on(norm_operands),
     ]
 }
 
@@ -42,4 +47,24 @@ fn rms_norm(m: &Match) -> Result<Attr, Miss> {
     Ok(Attr::Op(Op::RmsNorm {
         eps: (eps as f32).into(),
     }))
+}
+
+// ---- instances ----
+
+/// `?x`, the mean over its last axis, a small `?eps` and a weight `?w`.
+fn norm_operands(d: &mut Draw) {
+    let shape = d.shape();
+    let last = shape.len() - 1;
+    d.value("?x", &shape, Values::Finite);
+    d.value("?w", &shape[last..], Values::Finite);
+    d.op(
+        "?axes",
+        Op::Reduce {
+            op: ReduceOp::Mean,
+            axes: vec![last],
+            keepdims: true,
+        },
+    );
+    let eps = d.pick(&[1e-6, 1e-5, 0.5]);
+    d.scalar("?eps", eps);
 }

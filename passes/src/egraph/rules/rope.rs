@@ -3,9 +3,10 @@
 
 use llmc_ir::{Dim, Op};
 
+use crate::egraph::draw::{Draw, Values};
 use crate::egraph::lang::Attr;
 use crate::egraph::matched::{Match, Miss};
-use crate::egraph::rule::Rule;
+use crate::egraph::rule::{Rule, rule};
 
 /// What the columns of the tables belong to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -17,34 +18,46 @@ enum Columns {
 /// Rules of this topic.
 pub fn rules() -> Vec<Rule> {
     vec![
-        Rule::when(
+        rule(
             "rotate-half",
+            "the upper half negated, then the lower half",
             "(concat2 (neg (slice ?x ?high)) (slice ?x ?low) ?axis)",
             "(rotate_half ?x)",
-            |m| halves(m, m.ty("?x")?.shape.as_slice()),
-        ),
-        Rule::with(
+        )
+        .when(|m| halves(m, m.ty("?x")?.shape.as_slice()))
+        .on(two_halves),
+        rule(
             "rope",
+            "x cos + rotated x sin rotates heads",
             "(add (mul (split_heads ?x ?h) (reshape ?cos ?rc)) \
                   (mul (rotate_half (split_heads ?x ?h)) (reshape ?sin ?rs)))",
             "(split_heads (rope ?x ?cos ?sin ?out) ?h)",
-            |m| rope(m, leading_ones(m)?),
-        ),
-        Rule::with(
+        )
+        .with(|m| rope(m, leading_ones(m)?))
+        .on(|d| {
+            tables(d, Columns::Elements, true);
+        }),
+        rule(
             "rope-rows",
+            "the same with tables that broadcast by themselves",
             "(add (mul (split_heads ?x ?h) ?cos) (mul (rotate_half (split_heads ?x ?h)) ?sin))",
             "(split_heads (rope ?x ?cos ?sin ?out) ?h)",
-            |m| rope(m, Columns::Elements),
-        ),
-        Rule::with(
+        )
+        .with(|m| rope(m, Columns::Elements))
+        .on(|d| {
+            tables(d, Columns::Elements, false);
+        }),
+        rule(
             "rope-pairs",
+            "both halves of the rotation written out",
             "(concat2 (sub (mul (slice (split_heads ?x ?h) ?low) (reshape ?cos ?rc)) \
                            (mul (slice (split_heads ?x ?h) ?high) (reshape ?sin ?rs))) \
                       (add (mul (slice (split_heads ?x ?h) ?high) (reshape ?cos ?rc)) \
                            (mul (slice (split_heads ?x ?h) ?low) (reshape ?sin ?rs))) ?axis)",
             "(split_heads (rope ?x ?cos ?sin ?out) ?h)",
-            rope_pairs,
-        ),
+        )
+        .with(rope_pairs)
+        .on(rotated_pairs),
     ]
 }
 
@@ -118,4 +131,60 @@ fn rope(m: &Match, columns: Columns) -> Result<Attr, Miss> {
         rotary_dim: heads.head_dim,
         interleaved: false,
     }))
+}
+
+// ---- instances ----
+
+/// The halves of the last axis of a value of `axes` axes and `width` elements.
+fn draw_halves(d: &mut Draw, axes: usize, width: usize) {
+    let axis = axes - 1;
+    let half = |start: usize| Op::Slice {
+        axis,
+        start: start.into(),
+        end: (start + width / 2).into(),
+        step: 1,
+    };
+    d.op("?low", half(0));
+    d.op("?high", half(width / 2));
+    d.op("?axis", Op::Concat { axis });
+}
+
+/// `?x` and its halves.
+fn two_halves(d: &mut Draw) {
+    let axes = 1 + d.below(4);
+    let width = d.pick(&[2, 4, 6]);
+    let shape = [d.dims(axes - 1), vec![Dim::from(width)]].concat();
+    d.value("?x", &shape, Values::Any);
+    draw_halves(d, axes, width);
+}
+
+/// `?x` [b, s, h d], its split, and the tables, reshaped to leading ones if `reshaped`.
+fn tables(d: &mut Draw, columns: Columns, reshaped: bool) -> usize {
+    let heads = d.heads();
+    let width = match columns {
+        Columns::Elements => heads.head_dim,
+        Columns::Pairs => heads.head_dim / 2,
+    };
+    let shape = [
+        Dim::batch(),
+        Dim::seq(),
+        (heads.heads * heads.head_dim).into(),
+    ];
+    d.value("?x", &shape, Values::Finite);
+    d.attr("?h", Attr::Heads(heads));
+    for (table, to) in [("?cos", "?rc"), ("?sin", "?rs")] {
+        let rows = vec![Dim::seq(), width.into()];
+        d.value(table, &rows, Values::Unit);
+        if reshaped {
+            let ones = d.below(3);
+            d.reshape(to, &[vec![Dim::one(); ones], rows].concat());
+        }
+    }
+    heads.head_dim
+}
+
+/// `?x` [b, s, h d], tables of a column per pair, and the halves of a head.
+fn rotated_pairs(d: &mut Draw) {
+    let head_dim = tables(d, Columns::Pairs, true);
+    draw_halves(d, 4, head_dim);
 }

@@ -1,0 +1,212 @@
+//! The value of every node of an e-graph, abstract ones included.
+
+use std::collections::BTreeMap;
+
+use egg::{EGraph, Id};
+use llmc_ir::{BinaryOp, Bindings, Dim, MaskForm, Op, Real, UnaryOp, eval_op};
+use llmc_tensor::Tensor;
+
+use crate::egraph::analysis::TypeAnalysis;
+use crate::egraph::lang::{Attr, Lang, Scores};
+
+/// Allowed difference, relative to the largest number: scales move through f32 products.
+const TOLERANCE: f64 = 2e-6;
+
+/// Evaluates every class from its nodes until nothing new has a value, comparing all nodes of a class. `values` has
+/// the inputs, by canonical class.
+///
+/// Panics where two nodes of a class differ, with `what` for the message.
+pub fn one_value_per_class(
+    what: &str,
+    egraph: &EGraph<Lang, TypeAnalysis>,
+    mut values: BTreeMap<Id, Tensor>,
+    at: &Bindings,
+) {
+    let mut todo: Vec<(Id, &Lang)> = Vec::new();
+    for class in egraph.classes() {
+        let nodes = class.nodes.iter();
+        let nodes = nodes.filter(|node| !matches!(node, Lang::Attr(_)));
+        todo.extend(nodes.map(|node| (class.id, node)));
+    }
+    todo.sort();
+    loop {
+        let before = todo.len();
+        todo.retain(|(class, node)| {
+            let Some(value) = evaluate(egraph, node, &values, at) else {
+                return true;
+            };
+            match values.get(class) {
+                None => drop(values.insert(*class, value)),
+                Some(first) => {
+                    if let Some(difference) = difference(first, &value) {
+                        panic!(
+                            "{what} at {at:?}: class {class}, node {node}: {difference}\n{:?}",
+                            egraph[*class].nodes
+                        );
+                    }
+                }
+            }
+            false
+        });
+        if todo.len() == before {
+            break;
+        }
+    }
+    assert!(todo.is_empty(), "{what}: nodes without a value: {todo:?}");
+}
+
+/// The value of a node, if its operands have values.
+fn evaluate(
+    egraph: &EGraph<Lang, TypeAnalysis>,
+    node: &Lang,
+    values: &BTreeMap<Id, Tensor>,
+    at: &Bindings,
+) -> Option<Tensor> {
+    let attr = |id: &Id| egraph[*id].data.attr.as_ref();
+    let of = |id: &Id| values.get(&egraph.find(*id));
+    let run = |op: Op, operands: &[&Tensor]| {
+        eval_op(&op, operands, at).unwrap_or_else(|error| panic!("{node}: {error}"))
+    };
+    Some(match node {
+        Lang::SplitHeads([x, a]) => match attr(a)? {
+            Attr::Heads(h) => split_heads(of(x)?, h.heads, h.head_dim),
+            _ => return None,
+        },
+        Lang::MergeHeads([x]) => {
+            let [b, h, s, d] = of(x)?.shape()[..] else {
+                return None;
+            };
+            let swapped = run(
+                Op::Transpose {
+                    perm: vec![0, 2, 1, 3],
+                },
+                &[of(x)?],
+            );
+            swapped.reshape(vec![b, s, h * d]).expect("same elements")
+        }
+        Lang::RotateHalf([x]) => {
+            let x = of(x)?;
+            let (axis, d) = (x.rank() - 1, x.shape()[x.rank() - 1]);
+            let part = |start: usize, end: usize| Op::Slice {
+                axis,
+                start: start.into(),
+                end: end.into(),
+                step: 1,
+            };
+            let high = run(Op::Unary(UnaryOp::Neg), &[&run(part(d / 2, d), &[x])]);
+            run(Op::Concat { axis }, &[&high, &run(part(0, d / 2), &[x])])
+        }
+        Lang::RepeatKv([x, a]) => match attr(a)? {
+            Attr::Repeat(n) => repeat_kv(of(x)?, *n),
+            _ => return None,
+        },
+        Lang::Scaled([x, a]) => match attr(a)? {
+            Attr::Scale(f) => run(
+                Op::Binary(BinaryOp::Mul),
+                &[of(x)?, &Tensor::scalar(f.get() as f32)],
+            ),
+            _ => return None,
+        },
+        Lang::ScoresOf([q, k, a]) => match attr(a)? {
+            Attr::Scores(s) => scores(of(q)?, of(k)?, s, at),
+            _ => return None,
+        },
+        Lang::ProbsOf([q, k, a]) => match attr(a)? {
+            Attr::Probs(p) => {
+                let scores = scores(of(q)?, of(k)?, &p.scores, at);
+                let [_, _, rows, cols] = scores.shape()[..] else {
+                    return None;
+                };
+                let form = MaskForm::Additive(Real::new(f32::NEG_INFINITY));
+                let mask = Op::Mask {
+                    kind: p.mask,
+                    form,
+                    rows: rows.into(),
+                    cols: cols.into(),
+                };
+                let masked = run(Op::Binary(BinaryOp::Add), &[&scores, &run(mask, &[])]);
+                let probs = run(Op::Softmax { axis: 3 }, &[&masked]);
+                let zero_nan: Vec<f32> = probs
+                    .to_f32_vec()
+                    .into_iter()
+                    .map(|p| if p.is_nan() { 0.0 } else { p })
+                    .collect();
+                Tensor::from_vec(probs.shape().to_vec(), zero_nan).expect("same elements")
+            }
+            _ => return None,
+        },
+        node => {
+            let (op, operands) = node.to_op(|id| egraph[id].data.attr.as_ref())?;
+            if let Op::Const(id) = op {
+                return egraph.analysis.tables.constant(id)?.tensor().cloned();
+            }
+            let operands: Option<Vec<&Tensor>> = operands.iter().map(of).collect();
+            run(op, &operands?)
+        }
+    })
+}
+
+fn split_heads(x: &Tensor, heads: usize, head_dim: usize) -> Tensor {
+    let [b, s, _] = x.shape()[..] else {
+        panic!("three axes")
+    };
+    let x = x
+        .reshape(vec![b, s, heads, head_dim])
+        .expect("same elements");
+    eval_op(
+        &Op::Transpose {
+            perm: vec![0, 2, 1, 3],
+        },
+        &[&x],
+        &Bindings::new(),
+    )
+    .expect("transposes")
+}
+
+fn repeat_kv(x: &Tensor, n: usize) -> Tensor {
+    let [b, h, t, d] = x.shape()[..] else {
+        panic!("four axes")
+    };
+    let x = x.reshape(vec![b, h, 1, t, d]).expect("same elements");
+    let shape = [b, h, n, t, d].map(Dim::from).to_vec();
+    let x = eval_op(&Op::Expand { shape }, &[&x], &Bindings::new()).expect("expands");
+    x.reshape(vec![b, h * n, t, d]).expect("same elements")
+}
+
+fn scores(q: &Tensor, k: &Tensor, s: &Scores, at: &Bindings) -> Tensor {
+    let q = split_heads(q, s.q.heads, s.q.head_dim);
+    let k = repeat_kv(k, s.q.heads / s.kv_heads);
+    let k = eval_op(
+        &Op::Transpose {
+            perm: vec![0, 1, 3, 2],
+        },
+        &[&k],
+        at,
+    )
+    .expect("transposes");
+    let product = eval_op(&Op::MatMul, &[&q, &k], at).expect("multiplies");
+    let scale = Tensor::scalar(s.scale.get() as f32);
+    eval_op(&Op::Binary(BinaryOp::Mul), &[&product, &scale], at).expect("scales")
+}
+
+/// Where two values differ by more than rounding.
+fn difference(a: &Tensor, b: &Tensor) -> Option<String> {
+    if a.shape() != b.shape() || a.dtype() != b.dtype() {
+        return Some(format!(
+            "{:?} {:?} and {:?} {:?}",
+            a.dtype(),
+            a.shape(),
+            b.dtype(),
+            b.shape()
+        ));
+    }
+    let (a, b) = (a.to_f64_vec(), b.to_f64_vec());
+    let largest = a
+        .iter()
+        .filter(|v| v.is_finite())
+        .fold(1.0f64, |m, v| m.max(v.abs()));
+    let at = a.iter().zip(&b).position(|(x, y)| {
+        !(x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= TOLERANCE * largest)
+    })?;
+    Some(format!("element {at} is {} and {}", a[at], b[at]))
+}
