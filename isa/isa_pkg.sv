@@ -95,7 +95,13 @@ package isa_pkg;
     UNARYFN_TRUNC = 8'h13,
     UNARYFN_SIGN = 8'h14,
     UNARYFN_NOT = 8'h15,
-    UNARYFN_ISNAN = 8'h16
+    UNARYFN_ISNAN = 8'h16,
+    UNARYFN_ISINF = 8'h17,
+    UNARYFN_TAN = 8'h18,
+    UNARYFN_ASIN = 8'h19,
+    UNARYFN_ATAN = 8'h1a,
+    UNARYFN_EXPM1 = 8'h1b,
+    UNARYFN_LOG1P = 8'h1c
   } unaryfn_e;
 
   typedef enum logic [7:0] {
@@ -111,7 +117,10 @@ package isa_pkg;
     BINARYFN_LE = 8'h09,
     BINARYFN_AND = 8'h0a,
     BINARYFN_OR = 8'h0b,
-    BINARYFN_XOR = 8'h0c
+    BINARYFN_XOR = 8'h0c,
+    BINARYFN_POW = 8'h0d,
+    BINARYFN_REM = 8'h0e,
+    BINARYFN_MOD = 8'h0f
   } binaryfn_e;
 
   typedef enum logic [7:0] {
@@ -128,7 +137,10 @@ package isa_pkg;
     INTFN_IEQ = 8'h0a,
     INTFN_ILT = 8'h0b,
     INTFN_IDIV = 8'h0c,
-    INTFN_IMOD = 8'h0d
+    INTFN_IMOD = 8'h0d,
+    INTFN_IQUO = 8'h0e,
+    INTFN_IREM = 8'h0f,
+    INTFN_ILSHR = 8'h10
   } intfn_e;
 
   typedef enum logic [7:0] {
@@ -151,7 +163,9 @@ package isa_pkg;
     REDUCEFN_SUMSQ = 8'h02,
     REDUCEFN_MINR = 8'h03,
     REDUCEFN_ABSMAX = 8'h04,
-    REDUCEFN_ARGMAX = 8'h05
+    REDUCEFN_ARGMAX = 8'h05,
+    REDUCEFN_PROD = 8'h06,
+    REDUCEFN_ARGMIN = 8'h07
   } reducefn_e;
 
   // ctl.li
@@ -459,7 +473,7 @@ package isa_pkg;
     opcode_e opcode;
   } mxu_drain_t;
 
-  // vpu.copy vpu.neg vpu.abs vpu.exp vpu.log vpu.sqrt vpu.rsqrt vpu.recip vpu.sigmoid vpu.tanh vpu.silu vpu.relu vpu.gelu vpu.erf vpu.sin vpu.cos vpu.round vpu.floor vpu.ceil vpu.trunc vpu.sign vpu.not vpu.isnan
+  // vpu.copy vpu.neg vpu.abs vpu.exp vpu.log vpu.sqrt vpu.rsqrt vpu.recip vpu.sigmoid vpu.tanh vpu.silu vpu.relu vpu.gelu vpu.erf vpu.sin vpu.cos vpu.round vpu.floor vpu.ceil vpu.trunc vpu.sign vpu.not vpu.isnan vpu.isinf vpu.tan vpu.asin vpu.atan vpu.expm1 vpu.log1p
   typedef struct packed {
     logic [31:0] n2;
     logic [31:0] n1;
@@ -474,7 +488,7 @@ package isa_pkg;
     opcode_e opcode;
   } vpu_unary_t;
 
-  // vpu.add vpu.sub vpu.mul vpu.div vpu.min vpu.max vpu.eq vpu.ne vpu.lt vpu.le vpu.and vpu.or vpu.xor
+  // vpu.add vpu.sub vpu.mul vpu.div vpu.min vpu.max vpu.eq vpu.ne vpu.lt vpu.le vpu.and vpu.or vpu.xor vpu.pow vpu.rem vpu.mod
   typedef struct packed {
     logic [31:0] n2;
     logic [31:0] n1;
@@ -501,7 +515,7 @@ package isa_pkg;
     opcode_e opcode;
   } vpu_fill_t;
 
-  // vpu.sum vpu.maxr vpu.sumsq vpu.minr vpu.absmax vpu.argmax
+  // vpu.sum vpu.maxr vpu.sumsq vpu.minr vpu.absmax vpu.argmax vpu.prod vpu.argmin
   typedef struct packed {
     logic [31:0] n2;
     logic [31:0] n1;
@@ -514,7 +528,7 @@ package isa_pkg;
     opcode_e opcode;
   } vpu_reduce_t;
 
-  // vpu.iadd vpu.isub vpu.imul vpu.imin vpu.imax vpu.ishl vpu.ishr vpu.iand vpu.ior vpu.ixor vpu.ieq vpu.ilt vpu.idiv vpu.imod
+  // vpu.iadd vpu.isub vpu.imul vpu.imin vpu.imax vpu.ishl vpu.ishr vpu.iand vpu.ior vpu.ixor vpu.ieq vpu.ilt vpu.idiv vpu.imod vpu.iquo vpu.irem vpu.ilshr
   typedef struct packed {
     logic [31:0] n2;
     logic [31:0] n1;

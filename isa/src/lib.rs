@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`inst`] | the instruction rows; from them come [`Inst`], encoder, decoder, text form, [`Execute`], the manual |
 //! | [`operand`] | the types of instruction fields |
+//! | [`function`] | the rows of the elementwise functions: meaning, pace, definition |
 //! | [`field`] | how a field type is packed, checked, printed, parsed and resolved |
 //! | [`asm`] | whole programs as text: assembler and disassembler |
 //! | [`access`] | which bytes a resolved instruction reads and writes |
@@ -22,6 +23,7 @@ pub mod chip;
 pub mod container;
 pub mod energy;
 pub mod field;
+pub mod function;
 pub mod inst;
 pub mod manual;
 pub mod numerics;

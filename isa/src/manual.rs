@@ -3,9 +3,9 @@
 use crate::field::Field;
 use crate::inst::{FieldInfo, Inst, ROWS, RowInfo, WORD_BYTES};
 use crate::operand::{
-    ActFn, BinaryFn, DType, IndexType, IntFn, QuantFn, Queue, ReduceFn, Scope, UnaryFn,
+    ActFn, BinaryFn, DType, IndexType, IntFn, Pace, QuantFn, Queue, ReduceFn, Scope, UnaryFn,
 };
-use crate::{energy, timing};
+use crate::{energy, numerics, timing};
 
 /// Fields of a row in the order of their bytes, with unused bytes as `None`: (first, one past last, field).
 fn byte_order(row: &RowInfo) -> Vec<(usize, usize, Option<&'static FieldInfo>)> {
@@ -41,8 +41,48 @@ fn sets() -> Vec<(&'static str, Members)> {
     )
 }
 
+/// Pace and digest of the members of the sets of functions; [`HEAD`] says what a digest is.
+fn functions() -> Vec<(&'static str, Vec<String>)> {
+    fn cells(pace: Pace, results: impl Iterator<Item = u32>) -> String {
+        let mut hash = blake3::Hasher::new();
+        for bits in results {
+            hash.update(&bits.to_le_bytes());
+        }
+        format!("{} | `{}`", pace.name(), &hash.finalize().to_hex()[..16])
+    }
+    macro_rules! each {
+        ($ty:ident, $of:expr) => {{
+            let results = |f: $ty| samples().map(move |[a, b]| $of(f, a, b));
+            let rows = $ty::ALL.iter().map(|f| cells(f.pace(), results(*f)));
+            (<$ty as Field>::NAME, rows.collect())
+        }};
+    }
+    let bits = |y: f32| if y.is_nan() { 0x7fc0_0000 } else { y.to_bits() };
+    let float = numerics::from_bf16;
+    vec![
+        each!(UnaryFn, |f: UnaryFn, a, _| bits(f.apply([float(a)]))),
+        each!(BinaryFn, |f: BinaryFn, a, b| bits(
+            f.apply([float(a), float(b)])
+        )),
+        each!(IntFn, |f: IntFn, a: u16, b: u16| {
+            f.apply([i32::from(a as i16) << 9, i32::from(b as i16) >> 9]) as u32
+        }),
+        each!(QuantFn, |f: QuantFn, a, b| bits(f.apply([
+            float(a),
+            float(b),
+            3.0
+        ]))),
+        each!(ActFn, |f: ActFn, a, _| bits(f.apply([float(a)]))),
+    ]
+}
+
+/// Every 16-bit pattern a, with the pattern `a * 40503 + 12345` modulo 65536.
+fn samples() -> impl Iterator<Item = [u16; 2]> {
+    (0..=u16::MAX).map(|a| [a, a.wrapping_mul(40503).wrapping_add(12345)])
+}
+
 /// Mnemonics of a row: one, or those of its family.
-fn mnemonics(row: &RowInfo) -> Vec<String> {
+pub fn mnemonics(row: &RowInfo) -> Vec<String> {
     let op = row.field("op").filter(|_| row.is_family());
     let family = op.and_then(|op| sets().into_iter().find(|(name, _)| *name == op.ty));
     match family {
@@ -82,15 +122,34 @@ bits of the field; the constant takes the rest.
 | f32 | `1.5`, `-inf`, `nan:0x7fc00000` | a number, as IEEE binary32 |
 | u16, u32, i64 | `16`, `0x10`, `-1` | an integer of the field's width |
 | bool | `true` | a flag |
+
+The tables of functions give the cycles that the vector unit takes for a step of its lanes, and a digest of the definition: the
+first 64 bits of the BLAKE3 hash of the results (32 bits each, little endian, any NaN as 0x7fc00000) for the operands that follow.
+Functions of one operand get the bf16 values 0x0000 to 0xffff. The others get, for each such pattern a, also
+b = (40503 a + 12345) mod 65536: functions of two operands both as bf16 values, integer functions `int16(a) << 9` and
+`int16(b) >> 9`, conversions both as bf16 values and the zero point 3.
 ";
 
 /// The text of `MANUAL.md`.
 pub fn manual() -> String {
     let mut out = HEAD.to_string();
+    let functions = functions();
     for (name, members) in sets() {
-        out += &format!("\n### {name}\n\n| value | text | meaning |\n|---|---|---|\n");
-        for (value, text, doc) in members {
-            out += &format!("| {value} | `{text}` | {} |\n", doc.replace('|', "\\|"));
+        // Functions have more to say than other sets.
+        let more = functions.iter().find(|(set, _)| *set == name);
+        let (titles, rule) = match more {
+            Some(_) => (" cycles of a step | digest |", "---|---|"),
+            None => ("", ""),
+        };
+        out +=
+            &format!("\n### {name}\n\n| value | text | meaning |{titles}\n|---|---|---|{rule}\n");
+        for (i, (value, text, doc)) in members.into_iter().enumerate() {
+            let more = more.and_then(|(_, cells)| cells.get(i));
+            let more = more.map_or(String::new(), |cells| format!(" {cells} |"));
+            out += &format!(
+                "| {value} | `{text}` | {} |{more}\n",
+                doc.replace('|', "\\|")
+            );
         }
     }
     out += &format!("\n{}\n{}\n", timing::DOC, energy::DOC);

@@ -1,8 +1,8 @@
 //! Chip arithmetic, to the bit.
 //!
 //! Each function here *is* the definition of what the chip computes; faster versions must equal it bit for bit. Only IEEE
-//! binary32 `+ - * / sqrt fma`, comparisons, selections and bit operations are used, all rounding to nearest even, so that
-//! every host gives the same bits. Which NaN a NaN result is, is not defined.
+//! `+ - * / sqrt fma`, comparisons, selections and bit operations are used, on binary32 (binary64 inside [`pow`]), all
+//! rounding to nearest even, so that every host gives the same bits. Which function a mnemonic names is in [`crate::function`]. Which NaN a NaN result is, is not defined.
 //!
 //! Error bounds are stated per function, in ULP of the f32 result against exact values, and are asserted by the tests over all
 //! bf16 and f16 inputs and a dense sample of f32 inputs.
@@ -11,8 +11,13 @@
 //! where the caller is compiled with the `fma` target feature, but gives the same bits everywhere.
 
 pub mod convert;
+mod power;
+mod trig;
 
-use crate::operand::{ActFn, BinaryFn, IntFn, QuantFn, ReduceFn, UnaryFn};
+pub use power::{expm1, log1p, pow};
+pub use trig::{SINCOS_MAX, asin, atan, cos, sin, tan};
+
+use crate::operand::ReduceFn;
 
 /// Lanes of reductions and dot products.
 pub const LANES: usize = 8;
@@ -229,65 +234,6 @@ pub fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 
-/// Largest magnitude that [`sin`] and [`cos`] accept.
-pub const SINCOS_MAX: f32 = 1_048_576.0;
-
-/// `x` minus a multiple of pi/2 that leaves at most about pi/4 (pi/2 in three parts), and the multiple modulo 4.
-#[inline(always)]
-fn quadrant(x: f32) -> (f32, u32) {
-    let shifted = fma(x, std::f32::consts::FRAC_2_PI, ROUND);
-    let n = shifted - ROUND;
-    let r = fma(n, -std::f32::consts::FRAC_PI_2, x);
-    let r = fma(n, 4.371_139e-8, r);
-    let r = fma(n, 1.715_124_5e-15, r);
-    (r, shifted.to_bits() & 3)
-}
-
-/// Sine (`turn` 0) or cosine (`turn` 1) of `x`.
-#[inline(always)]
-fn sincos(x: f32, turn: u32) -> f32 {
-    let (r, q) = quadrant(x);
-    let s = r * r;
-    let sine = fma(
-        r * s,
-        horner(
-            s,
-            [2.723_757_7e-6, -1.983_999e-4, 8.333_332e-3, -1.666_666_7e-1],
-        ),
-        r,
-    );
-    let cosine_tail = horner(
-        s,
-        [
-            -2.729_065_3e-7,
-            2.480_052e-5,
-            -1.388_888_8e-3,
-            4.166_666_8e-2,
-        ],
-    );
-    let cosine = fma(s * s, cosine_tail, fma(-0.5, s, 1.0));
-    let q = q.wrapping_add(turn);
-    let value = if q & 1 == 0 { sine } else { cosine };
-    let signed = if q & 2 == 0 { value } else { -value };
-    if x.abs() <= SINCOS_MAX {
-        signed
-    } else {
-        f32::NAN
-    }
-}
-
-/// Sine. Absolute error at most 1e-7 up to [`SINCOS_MAX`]; NaN beyond.
-#[inline(always)]
-pub fn sin(x: f32) -> f32 {
-    sincos(x, 0)
-}
-
-/// Cosine. Absolute error at most 1e-7 up to [`SINCOS_MAX`]; NaN beyond.
-#[inline(always)]
-pub fn cos(x: f32) -> f32 {
-    sincos(x, 1)
-}
-
 /// `a < b ? a : b`; so b if either is NaN.
 #[inline(always)]
 pub fn min(a: f32, b: f32) -> f32 {
@@ -302,8 +248,19 @@ pub fn max(a: f32, b: f32) -> f32 {
 
 /// 1 or 0.
 #[inline(always)]
-fn flag(yes: bool) -> f32 {
+pub(crate) fn flag(yes: bool) -> f32 {
     if yes { 1.0 } else { 0.0 }
+}
+
+/// The remainder of `a / b` with the sign of `b`; that with the sign of `a` is exact, and `b` is added where the signs differ.
+#[inline(always)]
+pub fn modulo(a: f32, b: f32) -> f32 {
+    let rest = a % b;
+    if rest != 0.0 && (rest < 0.0) != (b < 0.0) {
+        rest + b
+    } else {
+        rest
+    }
 }
 
 /// -1, 1, or `x` itself if it is zero or NaN.
@@ -313,113 +270,15 @@ pub fn sign(x: f32) -> f32 {
     if x < 0.0 { -1.0 } else { positive }
 }
 
-/// The function of `vpu.{op}` on an element that has been scaled and biased.
-#[inline(always)]
-pub fn unary(op: UnaryFn, x: f32) -> f32 {
-    match op {
-        UnaryFn::Copy => x,
-        UnaryFn::Neg => -x,
-        UnaryFn::Abs => x.abs(),
-        UnaryFn::Exp => exp(x),
-        UnaryFn::Log => log(x),
-        UnaryFn::Sqrt => x.sqrt(),
-        UnaryFn::Rsqrt => rsqrt(x),
-        UnaryFn::Recip => recip(x),
-        UnaryFn::Sigmoid => sigmoid(x),
-        UnaryFn::Tanh => tanh(x),
-        UnaryFn::Silu => silu(x),
-        UnaryFn::Relu => relu(x),
-        UnaryFn::Gelu => gelu(x),
-        UnaryFn::Erf => erf(x),
-        UnaryFn::Sin => sin(x),
-        UnaryFn::Cos => cos(x),
-        UnaryFn::Round => x.round_ties_even(),
-        UnaryFn::Floor => x.floor(),
-        UnaryFn::Ceil => x.ceil(),
-        UnaryFn::Trunc => x.trunc(),
-        UnaryFn::Sign => sign(x),
-        UnaryFn::Not => flag(x == 0.0),
-        UnaryFn::IsNan => flag(x.is_nan()),
-    }
-}
-
-/// The function of `vpu.{op}` on two elements.
-#[inline(always)]
-pub fn binary(op: BinaryFn, a: f32, b: f32) -> f32 {
-    match op {
-        BinaryFn::Add => a + b,
-        BinaryFn::Sub => a - b,
-        BinaryFn::Mul => a * b,
-        BinaryFn::Div => a / b,
-        BinaryFn::Min => min(a, b),
-        BinaryFn::Max => max(a, b),
-        BinaryFn::Eq => flag(a == b),
-        BinaryFn::Ne => flag(a != b),
-        BinaryFn::Lt => flag(a < b),
-        BinaryFn::Le => flag(a <= b),
-        BinaryFn::And => flag((a != 0.0) & (b != 0.0)),
-        BinaryFn::Or => flag((a != 0.0) | (b != 0.0)),
-        BinaryFn::Xor => flag((a != 0.0) ^ (b != 0.0)),
-    }
-}
-
-/// The function of `vpu.{op}` on two integers.
-#[inline(always)]
-pub fn integer(op: IntFn, a: i32, b: i32) -> i32 {
-    let shift = (b as u32) & 31;
-    let shiftable = shift == b as u32;
-    match op {
-        IntFn::Iadd => a.wrapping_add(b),
-        IntFn::Isub => a.wrapping_sub(b),
-        IntFn::Imul => a.wrapping_mul(b),
-        IntFn::Imin => a.min(b),
-        IntFn::Imax => a.max(b),
-        IntFn::Ishl if shiftable => a << shift,
-        IntFn::Ishl => 0,
-        IntFn::Ishr if shiftable => a >> shift,
-        IntFn::Ishr => a >> 31,
-        IntFn::Iand => a & b,
-        IntFn::Ior => a | b,
-        IntFn::Ixor => a ^ b,
-        IntFn::Ieq => i32::from(a == b),
-        IntFn::Ilt => i32::from(a < b),
-        IntFn::Idiv => floor_div(a, b),
-        IntFn::Imod => a.wrapping_sub(floor_div(a, b).wrapping_mul(b)),
-    }
-}
-
 /// `floor(a / b)`, wrapping; 0 if b is 0.
 #[inline(always)]
-fn floor_div(a: i32, b: i32) -> i32 {
+pub(crate) fn floor_div(a: i32, b: i32) -> i32 {
     if b == 0 {
         return 0;
     }
     let quotient = a.wrapping_div(b);
     let above = a.wrapping_rem(b) != 0 && (a < 0) != (b < 0);
     quotient.wrapping_sub(i32::from(above))
-}
-
-/// The function of `vpu.{op}` between numbers and codes; a quantised code still has to be rounded into the range of its
-/// type. Without a zero point, `zero` is not looked at.
-#[inline(always)]
-pub fn quantise(op: QuantFn, a: f32, scale: f32, zero: f32) -> f32 {
-    match op {
-        QuantFn::Quant => (a / scale).round_ties_even(),
-        QuantFn::Quantz => (a / scale).round_ties_even() + zero,
-        QuantFn::Dequant => a * scale,
-        QuantFn::Dequantz => (a - zero) * scale,
-    }
-}
-
-/// The activation `act` of `mxu.drain`.
-#[inline(always)]
-pub fn activate(act: ActFn, x: f32) -> f32 {
-    match act {
-        ActFn::None => x,
-        ActFn::Relu => relu(x),
-        ActFn::Silu => silu(x),
-        ActFn::Gelu => gelu(x),
-    }
 }
 
 /// Combines eight lanes: `((l0 f l4) f (l2 f l6)) f ((l1 f l5) f (l3 f l7))`.
@@ -448,7 +307,7 @@ fn lanes(x: &[f32], start: f32, f: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
 }
 
 /// The reduction `vpu.{op}` of `x`. Lanes start at 0 (`maxr`: -inf, `minr`: inf) and are combined by [`combine8`] with `+`
-/// (`maxr`, `absmax`: [`max`]; `minr`: [`min`]). [`argmax`] has no lanes.
+/// (`maxr`, `absmax`: [`max`]; `minr`: [`min`]; `prod`: from 1, with `*`). [`argmax`] and [`argmin`] have no lanes.
 #[inline(always)]
 pub fn reduce8(op: ReduceFn, x: &[f32]) -> f32 {
     match op {
@@ -458,6 +317,8 @@ pub fn reduce8(op: ReduceFn, x: &[f32]) -> f32 {
         ReduceFn::Minr => combine8(lanes(x, f32::INFINITY, min), min),
         ReduceFn::Absmax => combine8(lanes(x, 0.0, |lane, v| max(v.abs(), lane)), max),
         ReduceFn::Argmax => argmax(x) as f32,
+        ReduceFn::Prod => combine8(lanes(x, 1.0, |lane, v| lane * v), |a, b| a * b),
+        ReduceFn::Argmin => argmin(x) as f32,
     }
 }
 
@@ -466,6 +327,17 @@ pub fn argmax(x: &[f32]) -> u32 {
     let mut best = (f32::NEG_INFINITY, 0);
     for (i, &v) in x.iter().enumerate() {
         if v > best.0 {
+            best = (v, i as u32);
+        }
+    }
+    best.1
+}
+
+/// The index of the first element that is smaller than all before it and inf; 0 if there is none. NaN is never smaller.
+pub fn argmin(x: &[f32]) -> u32 {
+    let mut best = (f32::INFINITY, 0);
+    for (i, &v) in x.iter().enumerate() {
+        if v < best.0 {
             best = (v, i as u32);
         }
     }

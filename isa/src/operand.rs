@@ -1,5 +1,6 @@
 //! The types of instruction fields. How each is packed and written as text is in [`crate::field`].
 
+pub use crate::function::{ActFn, BinaryFn, IntFn, Pace, QuantFn, UnaryFn};
 use std::ops::Index;
 
 /// Number of `ctl` registers; register 0 always reads 0.
@@ -172,6 +173,8 @@ macro_rules! value_set {
     };
 }
 
+pub(crate) use value_set;
+
 value_set! {
     /// An engine of a core; each has an in-order instruction queue.
     Queue {
@@ -280,160 +283,6 @@ value_set! {
 }
 
 value_set! {
-    /// Elementwise functions of one operand, computed as `f(fma(a, scale, bias))`. Definitions: [`crate::numerics`].
-    UnaryFn {
-        /// x
-        Copy = 0 "copy",
-        /// -x
-        Neg = 1 "neg",
-        /// |x|
-        Abs = 2 "abs",
-        /// e to the x
-        Exp = 3 "exp",
-        /// natural logarithm
-        Log = 4 "log",
-        /// square root
-        Sqrt = 5 "sqrt",
-        /// 1 / sqrt(x)
-        Rsqrt = 6 "rsqrt",
-        /// 1 / x
-        Recip = 7 "recip",
-        /// 1 / (1 + exp(-x))
-        Sigmoid = 8 "sigmoid",
-        /// hyperbolic tangent
-        Tanh = 9 "tanh",
-        /// x * sigmoid(x)
-        Silu = 10 "silu",
-        /// max(x, 0)
-        Relu = 11 "relu",
-        /// 0.5 * x * (1 + erf(x / sqrt(2)))
-        Gelu = 12 "gelu",
-        /// error function
-        Erf = 13 "erf",
-        /// sine
-        Sin = 14 "sin",
-        /// cosine
-        Cos = 15 "cos",
-        /// nearest integer, ties to even
-        Round = 16 "round",
-        /// largest integer not above x
-        Floor = 17 "floor",
-        /// smallest integer not below x
-        Ceil = 18 "ceil",
-        /// x without its fraction
-        Trunc = 19 "trunc",
-        /// x < 0 ? -1 : x > 0 ? 1 : x; so NaN for NaN
-        Sign = 20 "sign",
-        /// x == 0 ? 1 : 0
-        Not = 21 "not",
-        /// x != x ? 1 : 0
-        IsNan = 22 "isnan",
-    }
-}
-
-value_set! {
-    /// Elementwise functions of two operands.
-    BinaryFn {
-        /// a + b
-        Add = 0 "add",
-        /// a - b
-        Sub = 1 "sub",
-        /// a * b
-        Mul = 2 "mul",
-        /// a / b
-        Div = 3 "div",
-        /// a < b ? a : b
-        Min = 4 "min",
-        /// a > b ? a : b
-        Max = 5 "max",
-        /// a == b ? 1 : 0
-        Eq = 6 "eq",
-        /// a == b ? 0 : 1
-        Ne = 7 "ne",
-        /// a < b ? 1 : 0
-        Lt = 8 "lt",
-        /// a <= b ? 1 : 0
-        Le = 9 "le",
-        /// a != 0 and b != 0 ? 1 : 0
-        And = 10 "and",
-        /// a != 0 or b != 0 ? 1 : 0
-        Or = 11 "or",
-        /// (a != 0) differs from (b != 0) ? 1 : 0
-        Xor = 12 "xor",
-    }
-}
-
-value_set! {
-    /// Elementwise functions of two integers: exact, in 32-bit two's complement that wraps around. Definitions:
-    /// [`crate::numerics::integer`].
-    IntFn {
-        /// a + b
-        Iadd = 0 "iadd",
-        /// a - b
-        Isub = 1 "isub",
-        /// a * b
-        Imul = 2 "imul",
-        /// smaller of a and b
-        Imin = 3 "imin",
-        /// larger of a and b
-        Imax = 4 "imax",
-        /// a shifted left by b; 0 if b is not 0 to 31
-        Ishl = 5 "ishl",
-        /// a shifted right by b, filled with its sign; all sign if b is not 0 to 31
-        Ishr = 6 "ishr",
-        /// bitwise and
-        Iand = 7 "iand",
-        /// bitwise or
-        Ior = 8 "ior",
-        /// bitwise exclusive or
-        Ixor = 9 "ixor",
-        /// a == b ? 1 : 0
-        Ieq = 10 "ieq",
-        /// a < b ? 1 : 0
-        Ilt = 11 "ilt",
-        /// floor(a / b); 0 if b is 0
-        Idiv = 12 "idiv",
-        /// a - floor(a / b) * b; a if b is 0
-        Imod = 13 "imod",
-    }
-}
-
-value_set! {
-    /// Between numbers and integer codes. The functions that end in z take zero points.
-    QuantFn {
-        /// round(a / scale)
-        Quant = 0 "quant",
-        /// round(a / scale) + zero
-        Quantz = 1 "quantz",
-        /// a * scale
-        Dequant = 2 "dequant",
-        /// (a - zero) * scale
-        Dequantz = 3 "dequantz",
-    }
-}
-
-impl QuantFn {
-    /// True if the function takes zero points.
-    pub const fn has_zero(self) -> bool {
-        matches!(self, QuantFn::Quantz | QuantFn::Dequantz)
-    }
-}
-
-value_set! {
-    /// Activations on the way out of the matrix unit.
-    ActFn {
-        /// x
-        None = 0 "none",
-        /// max(x, 0)
-        Relu = 1 "relu",
-        /// x * sigmoid(x)
-        Silu = 2 "silu",
-        /// 0.5 * x * (1 + erf(x / sqrt(2)))
-        Gelu = 3 "gelu",
-    }
-}
-
-value_set! {
     /// Reductions over the innermost extent, in the order given in [`crate::numerics::reduce8`].
     ReduceFn {
         /// Sum of the elements.
@@ -448,6 +297,10 @@ value_set! {
         Absmax = 4 "absmax",
         /// Index of the first maximum.
         Argmax = 5 "argmax",
+        /// Product of the elements.
+        Prod = 6 "prod",
+        /// Index of the first minimum.
+        Argmin = 7 "argmin",
     }
 }
 

@@ -18,7 +18,7 @@ use crate::access::{Access, Space, accesses};
 use crate::chip::{Chip, Dataflow};
 use crate::energy::MacClass;
 use crate::inst::{AttStep, Inst, MxuDrain};
-use crate::operand::{ActFn, BinaryFn, DType, IndexType, IntFn, QuantFn, ReduceFn, UnaryFn};
+use crate::operand::{DType, IndexType};
 
 /// Costs of one instruction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,24 +121,24 @@ pub fn cost(inst: &Inst, chip: &Chip) -> Cost {
         Inst::MxuDrain(i) => drain(i, chip),
         Inst::VpuUnary(i) => vector(
             volume([i.n0.n, i.n1.n, i.n2.n]),
-            unary_cycles(i.op, chip),
+            i.op.pace().cycles(chip),
             chip,
         ),
         Inst::VpuBinary(i) => vector(
             volume([i.n0.n, i.n1.n, i.n2.n]),
-            binary_cycles(i.op, chip),
+            i.op.pace().cycles(chip),
             chip,
         ),
-        Inst::VpuReduce(i) => vector(volume([i.n0.n, i.n1.n, i.n2.n]), reduce_cycles(i.op), chip),
+        Inst::VpuReduce(i) => vector(volume([i.n0.n, i.n1.n, i.n2.n]), 1, chip),
         Inst::VpuInt(i) => vector(
             volume([i.n0.n, i.n1.n, i.n2.n]),
-            int_cycles(i.op, chip),
+            i.op.pace().cycles(chip),
             chip,
         ),
         Inst::VpuSelect(i) => vector(volume([i.n0.n, i.n1.n, i.n2.n]), 1, chip),
         Inst::VpuQuant(i) => vector(
             volume([i.n0.n, i.n1.n, i.n2.n]),
-            quant_cycles(i.op, chip),
+            i.op.pace().cycles(chip),
             chip,
         ),
         Inst::VpuFill(i) => vector(volume([i.n0.n, i.n1.n, i.n2.n]), 1, chip),
@@ -297,10 +297,7 @@ fn matmul([m, n, k]: [u32; 3], class: MacClass, chip: &Chip) -> Cost {
 /// `mxu.drain`: `startup + ceil(elements / columns) * (transcendental cycles if the activation is one)`.
 fn drain(i: &MxuDrain, chip: &Chip) -> Cost {
     let elements = volume([i.m.n, i.n.n]);
-    let cycles = match i.act {
-        ActFn::None | ActFn::Relu => 1,
-        ActFn::Silu | ActFn::Gelu => chip.vpu_transcendental_cycles(),
-    };
+    let cycles = i.act.pace().cycles(chip);
     let steps = elements.div_ceil(chip.mxu_cols());
     Cost {
         busy: steps
@@ -323,91 +320,6 @@ fn vector(elements: u64, cycles: u64, chip: &Chip) -> Cost {
         busy,
         vpu_ops: elements,
         ..Cost::default()
-    }
-}
-
-/// Cycles per step of a function of one operand.
-fn unary_cycles(op: UnaryFn, chip: &Chip) -> u64 {
-    match op {
-        UnaryFn::Copy
-        | UnaryFn::Neg
-        | UnaryFn::Abs
-        | UnaryFn::Relu
-        | UnaryFn::Round
-        | UnaryFn::Floor
-        | UnaryFn::Ceil
-        | UnaryFn::Trunc
-        | UnaryFn::Sign
-        | UnaryFn::Not
-        | UnaryFn::IsNan => 1,
-        UnaryFn::Sqrt | UnaryFn::Rsqrt | UnaryFn::Recip => chip.vpu_divide_cycles(),
-        UnaryFn::Exp
-        | UnaryFn::Log
-        | UnaryFn::Sigmoid
-        | UnaryFn::Tanh
-        | UnaryFn::Silu
-        | UnaryFn::Gelu
-        | UnaryFn::Erf
-        | UnaryFn::Sin
-        | UnaryFn::Cos => chip.vpu_transcendental_cycles(),
-    }
-}
-
-/// Cycles per step of a function of two operands.
-fn binary_cycles(op: BinaryFn, chip: &Chip) -> u64 {
-    match op {
-        BinaryFn::Add
-        | BinaryFn::Sub
-        | BinaryFn::Mul
-        | BinaryFn::Min
-        | BinaryFn::Max
-        | BinaryFn::Eq
-        | BinaryFn::Ne
-        | BinaryFn::Lt
-        | BinaryFn::Le
-        | BinaryFn::And
-        | BinaryFn::Or
-        | BinaryFn::Xor => 1,
-        BinaryFn::Div => chip.vpu_divide_cycles(),
-    }
-}
-
-/// Cycles per step of a function of two integers.
-fn int_cycles(op: IntFn, chip: &Chip) -> u64 {
-    match op {
-        IntFn::Idiv | IntFn::Imod => chip.vpu_divide_cycles(),
-        IntFn::Iadd
-        | IntFn::Isub
-        | IntFn::Imul
-        | IntFn::Imin
-        | IntFn::Imax
-        | IntFn::Ishl
-        | IntFn::Ishr
-        | IntFn::Iand
-        | IntFn::Ior
-        | IntFn::Ixor
-        | IntFn::Ieq
-        | IntFn::Ilt => 1,
-    }
-}
-
-/// Cycles per step of a conversion between numbers and codes.
-fn quant_cycles(op: QuantFn, chip: &Chip) -> u64 {
-    match op {
-        QuantFn::Quant | QuantFn::Quantz => chip.vpu_divide_cycles(),
-        QuantFn::Dequant | QuantFn::Dequantz => 1,
-    }
-}
-
-/// Cycles per step of a reduction.
-fn reduce_cycles(op: ReduceFn) -> u64 {
-    match op {
-        ReduceFn::Sum
-        | ReduceFn::Maxr
-        | ReduceFn::Sumsq
-        | ReduceFn::Minr
-        | ReduceFn::Absmax
-        | ReduceFn::Argmax => 1,
     }
 }
 

@@ -510,7 +510,8 @@ instructions! {
     /// `dst[i0,i1,0] = reduce over i2 of a[i0,i1,i2]`
     /// Eight lanes: lane j takes the elements j, j+8, .. in ascending order; then `((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7))`.
     /// Lanes start at 0 (`maxr`: -inf, `minr`: inf); `sumsq` accumulates `fma(x, x, lane)`, `absmax` `max(abs(x), lane)`.
-    /// `argmax` is the index of the first element above all before it and -inf, 0 if there is none; exact if dst is i32.
+    /// `prod` starts at 1 and combines with `*`. `argmax` is the index of the first element above all before it and -inf,
+    /// `argmin` of the first below all before it and inf, 0 if there is none; both exact if dst is i32.
     VpuReduce vpu_reduce = 0x43 "vpu." on vpu {
         /// Reduction.
         op: ReduceFn @ 1..2,

@@ -205,32 +205,31 @@ pub fn describe(inst: &Inst) -> Description {
             PRODUCT,
         ),
         Inst::MxuDrain(_) => (
-            "`mxu.startup_cycles + ceil(m*n / mxu.cols) * c`; c is `vpu.transcendental_cycles` for silu and gelu, else 1",
+            "`mxu.startup_cycles + ceil(m*n / mxu.cols) * c`; c being the cycles of its activation, see ActFn",
             "",
             "`vpu`: m\\*n; `sram`: bytes of C, bias, scales and result",
             MEMORY,
         ),
         Inst::VpuUnary(_) => (
-            "`vpu.startup_cycles + ceil(n0*n1*n2 / vpu.lanes) * c`; c is `vpu.divide_cycles` for sqrt, rsqrt and recip, \
-             `vpu.transcendental_cycles` for exp, log, sigmoid, tanh, silu, gelu, erf, sin and cos, else 1",
+            "`vpu.startup_cycles + ceil(n0*n1*n2 / vpu.lanes) * c`; c being the cycles of its function, see UnaryFn",
             "",
             VECTOR_ENERGY,
             MEMORY,
         ),
         Inst::VpuBinary(_) => (
-            "`vpu.startup_cycles + ceil(n0*n1*n2 / vpu.lanes) * c`; c is `vpu.divide_cycles` for div, else 1",
+            "`vpu.startup_cycles + ceil(n0*n1*n2 / vpu.lanes) * c`; c being the cycles of its function, see BinaryFn",
             "",
             VECTOR_ENERGY,
             MEMORY,
         ),
         Inst::VpuInt(_) => (
-            "`vpu.startup_cycles + ceil(n0*n1*n2 / vpu.lanes) * c`; c is `vpu.divide_cycles` for idiv and imod, else 1",
+            "`vpu.startup_cycles + ceil(n0*n1*n2 / vpu.lanes) * c`; c being the cycles of its function, see IntFn",
             "",
             VECTOR_ENERGY,
             MEMORY,
         ),
         Inst::VpuQuant(_) => (
-            "`vpu.startup_cycles + ceil(n0*n1*n2 / vpu.lanes) * c`; c is `vpu.divide_cycles` for quant and quantz, else 1",
+            "`vpu.startup_cycles + ceil(n0*n1*n2 / vpu.lanes) * c`; c being the cycles of its function, see QuantFn",
             "",
             VECTOR_ENERGY,
             MEMORY,

@@ -374,7 +374,13 @@ impl Effect<'_> {
         let results = &mut self.scratch.c;
         results.clear();
         // Indices are exact in integers.
-        let indices = i.op == ReduceFn::Argmax && to.dtype.is_int();
+        let index = match i.op {
+            ReduceFn::Argmax if to.dtype.is_int() => {
+                Some(Kernels::argmax as fn(&Kernels, &[f32]) -> u32)
+            }
+            ReduceFn::Argmin if to.dtype.is_int() => Some(Kernels::argmin as _),
+            _ => None,
+        };
         let mut places: Vec<i32> = Vec::new();
         from.rows.each(|at| {
             let row = if from.dtype == DType::F32 && !from.bcast {
@@ -383,10 +389,9 @@ impl Effect<'_> {
                 read(k, sram, &from, at, 0, row)?;
                 &*row
             };
-            if indices {
-                places.push(k.argmax(row) as i32);
-            } else {
-                results.push(k.reduce(i.op, row));
+            match index {
+                Some(index) => places.push(index(k, row) as i32),
+                None => results.push(k.reduce(i.op, row)),
             }
             Ok::<(), Trap>(())
         })?;

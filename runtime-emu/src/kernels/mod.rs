@@ -34,6 +34,7 @@ pub struct Kernels {
     drain: Drain,
     reduce: unsafe fn(ReduceFn, &[f32]) -> f32,
     argmax: unsafe fn(&[f32]) -> u32,
+    argmin: unsafe fn(&[f32]) -> u32,
     read_run: unsafe fn(DType, &[u8], &mut [f32]),
     write_run: unsafe fn(DType, &[f32], &mut [u8]),
     widen: unsafe fn(&[u16], &mut [f32]),
@@ -60,6 +61,7 @@ static PORTABLE: Kernels = Kernels {
     drain: vector::portable::drain,
     reduce: vector::portable::reduce,
     argmax: vector::portable::argmax,
+    argmin: vector::portable::argmin,
     read_run: vector::portable::read_run,
     write_run: vector::portable::write_run,
     widen: vector::portable::widen,
@@ -81,6 +83,7 @@ static AVX2: Kernels = Kernels {
     drain: vector::avx2::drain,
     reduce: vector::avx2::reduce,
     argmax: vector::avx2::argmax,
+    argmin: vector::avx2::argmin,
     read_run: vector::avx2::read_run,
     write_run: vector::avx2::write_run,
     widen: vector::avx2::widen,
@@ -103,6 +106,7 @@ static AVX512: Kernels = Kernels {
     drain: vector::avx512::drain,
     reduce: vector::avx512::reduce,
     argmax: vector::avx512::argmax,
+    argmin: vector::avx512::argmin,
     read_run: vector::avx512::read_run,
     write_run: vector::avx512::write_run,
     widen: vector::avx512::widen,
@@ -227,6 +231,12 @@ impl Kernels {
     pub fn argmax(&self, x: &[f32]) -> u32 {
         // SAFETY: as in `mm_f32`.
         unsafe { (self.argmax)(x) }
+    }
+
+    /// The index of the first minimum.
+    pub fn argmin(&self, x: &[f32]) -> u32 {
+        // SAFETY: as in `mm_f32`.
+        unsafe { (self.argmin)(x) }
     }
 
     /// Reads a packed run, one element for each of `out`.

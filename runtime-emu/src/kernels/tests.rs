@@ -128,7 +128,7 @@ proptest! {
             for &op in IntFn::ALL {
                 let mut x = a.clone();
                 kernels.integer(op, &mut x, &b);
-                let expected: Vec<i32> = a.iter().zip(&b).map(|(&a, &b)| numerics::integer(op, a, b)).collect();
+                let expected: Vec<i32> = a.iter().zip(&b).map(|(&a, &b)| op.apply([a, b])).collect();
                 prop_assert_eq!(x, expected, "{:?} {:?}", kernels, op);
             }
         }
@@ -142,14 +142,14 @@ proptest! {
             for &op in QuantFn::ALL {
                 let mut x = a.clone();
                 kernels.quantise(op, &mut x, &s, &z);
-                let expected: Vec<f32> = (0..n).map(|i| numerics::quantise(op, a[i], s[i], z[i])).collect();
+                let expected: Vec<f32> = (0..n).map(|i| op.apply([a[i], s[i], z[i]])).collect();
                 prop_assert!(same(&x, &expected), "{:?} {:?}", kernels, op);
             }
             for &act in ActFn::ALL {
                 let mut x = a.clone();
                 kernels.drain(act, &mut x, biased.then_some(s.as_slice()), scale);
                 let one = |i: usize| {
-                    let y = numerics::activate(act, if biased { a[i] + s[i] } else { a[i] });
+                    let y = act.apply([if biased { a[i] + s[i] } else { a[i] }]);
                     scale.map_or(y, |scale| y / scale)
                 };
                 let expected: Vec<f32> = (0..n).map(one).collect();
@@ -159,6 +159,8 @@ proptest! {
             let mut gaps = a.clone();
             gaps.iter_mut().step_by(3).for_each(|x| *x = f32::NAN);
             prop_assert_eq!(kernels.argmax(&gaps), numerics::argmax(&gaps));
+            prop_assert_eq!(kernels.argmin(&a), numerics::argmin(&a));
+            prop_assert_eq!(kernels.argmin(&gaps), numerics::argmin(&gaps));
         }
     }
 
@@ -220,13 +222,13 @@ proptest! {
             for &op in UnaryFn::ALL {
                 let mut x = a.clone();
                 kernels.unary(op, &mut x, scale, bias);
-                let expected: Vec<f32> = a.iter().map(|a| numerics::unary(op, a.mul_add(scale, bias))).collect();
+                let expected: Vec<f32> = a.iter().map(|a| op.apply([a.mul_add(scale, bias)])).collect();
                 prop_assert!(same(&x, &expected), "{:?} {:?}", kernels, op);
             }
             for &op in BinaryFn::ALL {
                 let mut x = a.clone();
                 kernels.binary(op, &mut x, &b);
-                let expected: Vec<f32> = a.iter().zip(&b).map(|(&a, &b)| numerics::binary(op, a, b)).collect();
+                let expected: Vec<f32> = a.iter().zip(&b).map(|(&a, &b)| op.apply([a, b])).collect();
                 prop_assert!(same(&x, &expected), "{:?} {:?}", kernels, op);
             }
             for &op in ReduceFn::ALL {

@@ -4,57 +4,40 @@
 use llmc_isa::numerics::{self, convert};
 use llmc_isa::{ActFn, BinaryFn, DType, IntFn, QuantFn, ReduceFn, UnaryFn};
 
-/// One loop per function, so that each is branch-free inside.
-macro_rules! by_member {
-    ($op:expr, $set:ident { $($member:ident)* }, |$f:ident| $body:expr) => {
-        match $op { $($set::$member => { const $f: $set = $set::$member; $body })* }
-    };
-}
-
 #[inline(always)]
 fn unary(op: UnaryFn, x: &mut [f32], scale: f32, bias: f32) {
-    by_member!(
-        op,
-        UnaryFn {
-            Copy Neg Abs Exp Log Sqrt Rsqrt Recip Sigmoid Tanh Silu Relu Gelu Erf Sin Cos
-            Round Floor Ceil Trunc Sign Not IsNan
-        },
-        |F| for x in x.iter_mut() {
-            *x = numerics::unary(F, x.mul_add(scale, bias));
-        }
-    );
+    op.each(x.iter_mut().map(|x| {
+        let y = x.mul_add(scale, bias);
+        (x, [y])
+    }));
 }
 
 #[inline(always)]
 fn binary(op: BinaryFn, a: &mut [f32], b: &[f32]) {
-    by_member!(
-        op,
-        BinaryFn { Add Sub Mul Div Min Max Eq Ne Lt Le And Or Xor },
-        |F| for (a, &b) in a.iter_mut().zip(b) {
-            *a = numerics::binary(F, *a, b);
-        }
-    );
+    op.each(a.iter_mut().zip(b).map(|(a, &b)| {
+        let x = *a;
+        (a, [x, b])
+    }));
 }
 
 #[inline(always)]
 fn integer(op: IntFn, a: &mut [i32], b: &[i32]) {
-    by_member!(
-        op,
-        IntFn { Iadd Isub Imul Imin Imax Ishl Ishr Iand Ior Ixor Ieq Ilt Idiv Imod },
-        |F| for (a, &b) in a.iter_mut().zip(b) {
-            *a = numerics::integer(F, *a, b);
-        }
-    );
+    op.each(a.iter_mut().zip(b).map(|(a, &b)| {
+        let x = *a;
+        (a, [x, b])
+    }));
 }
 
 #[inline(always)]
 fn quantise(op: QuantFn, a: &mut [f32], scale: &[f32], zero: &[f32]) {
-    by_member!(
-        op,
-        QuantFn { Quant Quantz Dequant Dequantz },
-        |F| for ((a, &scale), &zero) in a.iter_mut().zip(scale).zip(zero) {
-            *a = numerics::quantise(F, *a, scale, zero);
-        }
+    op.each(
+        a.iter_mut()
+            .zip(scale)
+            .zip(zero)
+            .map(|((a, &scale), &zero)| {
+                let x = *a;
+                (a, [x, scale, zero])
+            }),
     );
 }
 
@@ -66,13 +49,10 @@ fn drain(act: ActFn, x: &mut [f32], bias: Option<&[f32]>, scale: Option<f32>) {
             *x += b;
         }
     }
-    by_member!(
-        act,
-        ActFn { None Relu Silu Gelu },
-        |F| for x in x.iter_mut() {
-            *x = numerics::activate(F, *x);
-        }
-    );
+    act.each(x.iter_mut().map(|x| {
+        let y = *x;
+        (x, [y])
+    }));
     if let Some(scale) = scale {
         for x in x.iter_mut() {
             *x /= scale;
@@ -155,6 +135,17 @@ fn write_run(dtype: DType, values: &[f32], bytes: &mut [u8]) {
     }
 }
 
+/// The index of the first minimum.
+#[inline(always)]
+fn argmin(x: &[f32]) -> u32 {
+    let smaller = |l, x| numerics::min(x, l);
+    let least = lanes(x, f32::INFINITY, smaller, smaller);
+    if least == f32::INFINITY {
+        return 0;
+    }
+    x.iter().position(|&x| x == least).unwrap_or(0) as u32
+}
+
 /// The index of the first maximum.
 #[inline(always)]
 fn argmax(x: &[f32]) -> u32 {
@@ -195,6 +186,8 @@ fn reduce(op: ReduceFn, x: &[f32]) -> f32 {
         ReduceFn::Minr => lanes(x, f32::INFINITY, numerics::min, numerics::min),
         ReduceFn::Absmax => lanes(x, 0.0, |l, x| numerics::max(x.abs(), l), numerics::max),
         ReduceFn::Argmax => argmax(x) as f32,
+        ReduceFn::Prod => lanes(x, 1.0, |l, x| l * x, |a, b| a * b),
+        ReduceFn::Argmin => argmin(x) as f32,
     }
 }
 
@@ -259,6 +252,10 @@ macro_rules! compiled {
             $(#[$feature])?
             pub(in crate::kernels) fn argmax(x: &[f32]) -> u32 {
                 super::argmax(x)
+            }
+            $(#[$feature])?
+            pub(in crate::kernels) fn argmin(x: &[f32]) -> u32 {
+                super::argmin(x)
             }
             $(#[$feature])?
             pub(in crate::kernels) fn reduce(op: ReduceFn, x: &[f32]) -> f32 {
