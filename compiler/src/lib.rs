@@ -17,6 +17,7 @@
 
 pub mod alloc;
 pub mod check;
+mod cost;
 pub mod emit;
 pub mod error;
 pub mod import;
@@ -40,14 +41,16 @@ pub use report::Report;
 
 use alloc::DramMap;
 use backend::{Finished, Tiled, finish, tile_entries};
+use cost::ChipCosts;
 use import::{ImportOptions, Imported, import};
 use link::{Image, Linked, image_layout, link};
 use llmc_ir::Module;
 use llmc_isa::container::BinaryBuilder;
-use llmc_passes::{BytesAndMacs, run_observed};
+use llmc_passes::{Elapsed, run_observed};
 use rayon::prelude::*;
-use report::DramReport;
+use report::{DramReport, PassesReport};
 use std::path::Path;
+use std::time::Instant;
 use tile::WeightPlan;
 
 /// A compiled model.
@@ -148,10 +151,11 @@ fn build(
     options: &CompileOptions,
     stages: &mut Stages,
 ) -> Result<Built, CompileError> {
+    let start = Instant::now();
     let chip = &options.chip;
     let imported = import(model, &import_options(options)?)?;
     let (max_context, prefill) = sizes(&imported, options);
-    let costs = BytesAndMacs::default();
+    let costs = ChipCosts::new(chip);
     let pass_options = llmc_passes::Options {
         prefill: to_usize(prefill)?,
         max_context: to_usize(max_context)?,
@@ -159,7 +163,7 @@ fn build(
         quant: options.quant,
         costs: &costs,
     };
-    let (module, _) = run_observed(&imported.graph, &pass_options, &mut |name, module| {
+    let (module, passes) = run_observed(&imported.graph, &pass_options, &mut |name, module| {
         stages.graphs(name, module)
     })?;
     if stages.stopped {
@@ -205,6 +209,7 @@ fn build(
     )?;
     let report = Report {
         chip: chip.name().to_string(),
+        passes: PassesReport::new(&passes, Elapsed::since(start)),
         dram: DramReport::of(&map),
         entries: finished.into_iter().map(|f| f.report).collect(),
         warnings: imported.warnings,

@@ -1,12 +1,155 @@
-//! What an op costs: the trait through which the chip reaches extraction, and a stand-in.
+//! What an op costs: the work it is, and the trait through which the chip prices it for extraction.
 
-use llmc_ir::{Bindings, Op, Type};
+use llmc_ir::{BinaryOp, Bindings, Op, Type, UnaryOp};
 
-/// Cost of ops, in a unit of the implementor's choice (cycles, picoseconds). Only the order of sums matters.
+/// Prices work, in a unit of the implementor's choice (cycles, say). Only the order of sums matters. Must depend on
+/// nothing but the work, so that the same graph gets the same result everywhere.
 pub trait CostModel {
+    /// The cost of one op's work.
+    fn price(&self, work: &Work) -> u64;
+
+    /// Lengths at which symbolic dims are taken.
+    fn lengths(&self) -> &Bindings;
+
     /// The cost of `op` on operands of these types with a result of this type. Constants and inputs are free.
-    /// Must depend on nothing else, so that the same graph gets the same result everywhere.
-    fn cost(&self, op: &Op, operands: &[&Type], result: &Type) -> u64;
+    fn cost(&self, op: &Op, operands: &[&Type], result: &Type) -> u64 {
+        match op {
+            Op::Input | Op::Const(_) => 0,
+            op => self.price(&Work::of(op, operands, result, self.lengths())),
+        }
+    }
+}
+
+/// The work of one op.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Bytes of the operands and of the result.
+    pub bytes: u64,
+    /// Multiply-accumulates of the matrix unit.
+    pub macs: u64,
+    /// Multiply-accumulates of the attention unit.
+    pub attention_macs: u64,
+    /// Vector steps of one cycle per element: sums, products, comparisons.
+    pub simple: u64,
+    /// Divisions and roots.
+    pub divisions: u64,
+    /// Exponentials, logarithms, and what is built on them.
+    pub transcendentals: u64,
+}
+
+impl Work {
+    /// The work of `op` at these lengths. A length without a value counts as 1.
+    pub fn of(op: &Op, operands: &[&Type], result: &Type, at: &Bindings) -> Work {
+        let all = elements(result, at);
+        let rows = all / last(result, at).max(1);
+        let depth = operands.first().map_or(1, |a| last(a, at));
+        let moved = operands.iter().map(|ty| bytes(ty, at));
+        let moving = Work {
+            bytes: moved.fold(bytes(result, at), u64::saturating_add),
+            ..Work::default()
+        };
+        let simple = |per_element: u64| Work {
+            simple: all.saturating_mul(per_element),
+            ..moving
+        };
+        match op {
+            Op::Reshape { .. }
+            | Op::Transpose { .. }
+            | Op::Expand { .. }
+            | Op::Concat { .. }
+            | Op::Slice { .. }
+            | Op::Gather { .. }
+            | Op::PositionRows { .. }
+            | Op::Append { .. }
+            | Op::LastRow { .. }
+            | Op::AllGather
+            | Op::Mask { .. } => moving,
+            Op::Unary(UnaryOp::Sqrt | UnaryOp::Rsqrt | UnaryOp::Recip)
+            | Op::Binary(BinaryOp::Div | BinaryOp::Mod) => Work {
+                divisions: all,
+                ..moving
+            },
+            Op::Unary(
+                UnaryOp::Exp
+                | UnaryOp::Log
+                | UnaryOp::Sigmoid
+                | UnaryOp::Tanh
+                | UnaryOp::Erf
+                | UnaryOp::Silu
+                | UnaryOp::Gelu
+                | UnaryOp::GeluTanh
+                | UnaryOp::Cos
+                | UnaryOp::Sin,
+            )
+            | Op::Binary(BinaryOp::Pow) => Work {
+                transcendentals: all,
+                ..moving
+            },
+            Op::SiluMul => Work {
+                transcendentals: all,
+                ..simple(1)
+            },
+            Op::MatMul => Work {
+                macs: all.saturating_mul(depth),
+                ..moving
+            },
+            Op::Reduce { .. } => Work {
+                simple: operands.first().map_or(all, |x| elements(x, at)),
+                ..moving
+            },
+            Op::Softmax { .. } => Work {
+                divisions: all,
+                transcendentals: all,
+                ..simple(2)
+            },
+            Op::RmsNorm { .. } => Work {
+                divisions: rows,
+                ..simple(3)
+            },
+            Op::LayerNorm { .. } => Work {
+                divisions: rows,
+                ..simple(5)
+            },
+            Op::Rope { .. } => simple(3),
+            Op::Attention { head_dim, .. } => {
+                let keys = operands.get(1).and_then(|k| k.shape.get(2));
+                let keys = keys.and_then(|t| t.eval_len(at).ok()).unwrap_or(1) as u64;
+                let scores = (all / (*head_dim as u64).max(1)).saturating_mul(keys);
+                Work {
+                    attention_macs: all.saturating_mul(2).saturating_mul(keys),
+                    transcendentals: scores,
+                    ..moving
+                }
+            }
+            _ => simple(1),
+        }
+    }
+}
+
+/// Length of the last axis.
+fn last(ty: &Type, at: &Bindings) -> u64 {
+    let dim = ty.shape.last();
+    dim.and_then(|dim| dim.eval_len(at).ok()).unwrap_or(1) as u64
+}
+
+fn elements(ty: &Type, at: &Bindings) -> u64 {
+    ty.shape.iter().fold(1, |product: u64, dim| {
+        product.saturating_mul(dim.eval_len(at).unwrap_or(1) as u64)
+    })
+}
+
+fn bytes(ty: &Type, at: &Bindings) -> u64 {
+    elements(ty, at)
+        .saturating_mul(ty.dtype.bits() as u64)
+        .div_ceil(8)
+}
+
+/// Lengths of a short prompt on a filled cache.
+pub fn typical_lengths() -> Bindings {
+    Bindings::new()
+        .with("batch", 1)
+        .with("seq", 16)
+        .with("past", 256)
 }
 
 /// Bytes moved and products done, without a chip: enough to prefer what is fused.
@@ -25,10 +168,7 @@ pub struct BytesAndMacs {
 impl Default for BytesAndMacs {
     fn default() -> BytesAndMacs {
         BytesAndMacs {
-            at: Bindings::new()
-                .with("batch", 1)
-                .with("seq", 16)
-                .with("past", 256),
+            at: typical_lengths(),
             per_op: 64,
             bytes: 16,
             macs: 256,
@@ -36,49 +176,13 @@ impl Default for BytesAndMacs {
     }
 }
 
-impl BytesAndMacs {
-    /// Elements of a type; a length without a value counts as 1.
-    fn elements(&self, ty: &Type) -> u64 {
-        ty.shape.iter().fold(1, |product: u64, dim| {
-            let length = dim.eval_len(&self.at).unwrap_or(1);
-            product.saturating_mul(length as u64)
-        })
-    }
-
-    fn bytes_of(&self, ty: &Type) -> u64 {
-        (self.elements(ty).saturating_mul(ty.dtype.bits() as u64)).div_ceil(8)
-    }
-}
-
 impl CostModel for BytesAndMacs {
-    fn cost(&self, op: &Op, operands: &[&Type], result: &Type) -> u64 {
-        if matches!(op, Op::Input | Op::Const(_)) {
-            return 0;
-        }
-        let moved: u64 = operands
-            .iter()
-            .map(|ty| self.bytes_of(ty))
-            .fold(self.bytes_of(result), u64::saturating_add);
-        let macs = match (op, operands) {
-            (Op::MatMul, [a, _]) => {
-                let depth = a
-                    .shape
-                    .last()
-                    .and_then(|k| k.eval_len(&self.at).ok())
-                    .unwrap_or(1);
-                self.elements(result).saturating_mul(depth as u64)
-            }
-            (
-                Op::Attention {
-                    head_dim, heads, ..
-                },
-                [q, k, _],
-            ) => {
-                let keys = self.elements(k) / (*head_dim as u64).max(1);
-                self.elements(q).saturating_mul(2).saturating_mul(keys) / (*heads as u64).max(1)
-            }
-            _ => 0,
-        };
-        self.per_op + moved / self.bytes + macs / self.macs
+    fn price(&self, work: &Work) -> u64 {
+        let macs = work.macs.saturating_add(work.attention_macs);
+        self.per_op + work.bytes / self.bytes + macs / self.macs
+    }
+
+    fn lengths(&self) -> &Bindings {
+        &self.at
     }
 }

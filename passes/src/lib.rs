@@ -6,6 +6,7 @@
 
 pub mod cost;
 pub mod egraph;
+mod elapsed;
 mod error;
 pub mod fold;
 pub mod last_row;
@@ -18,8 +19,9 @@ use std::time::{Duration, Instant};
 
 use llmc_ir::{Graph, Module, Stage, VerifyError, verify, verify_module};
 
-pub use cost::{BytesAndMacs, CostModel};
+pub use cost::{BytesAndMacs, CostModel, Work};
 pub use egraph::EqsatReport;
+pub use elapsed::Elapsed;
 pub use error::{Cause, PassError};
 pub use fold::FoldReport;
 pub use quantise::Quant;

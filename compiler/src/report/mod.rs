@@ -4,8 +4,10 @@
 //! if it never waits. The largest of them, or the DRAM server's, is a bound that no schedule can beat; the emulator says how
 //! close the program comes.
 
+mod passes;
 mod walk;
 
+pub use passes::{PassesReport, SaturationReport};
 pub use walk::{WalkError, walk};
 
 use crate::alloc::{DramMap, SramUse};
@@ -24,6 +26,8 @@ const WALK_BUDGET: u64 = 4_000_000;
 pub struct Report {
     /// The chip.
     pub chip: String,
+    /// What the graph passes did.
+    pub passes: PassesReport,
     /// DRAM of the program.
     pub dram: DramReport,
     /// One report per entry.
@@ -355,6 +359,7 @@ impl fmt::Display for Report {
             kib(d.states),
             kib(d.io)
         )?;
+        write!(f, "{}", self.passes)?;
         self.entries.iter().try_for_each(|e| write!(f, "{e}"))?;
         self.warnings
             .iter()

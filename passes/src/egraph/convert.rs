@@ -106,34 +106,32 @@ pub fn cost(
     Some(ops.iter().map(|op| costs.cost(op, &types, ty)).sum())
 }
 
-/// An extracted graph and its cost.
-pub struct Extracted {
-    /// The graph: same name, inputs, outputs, tables and effects.
-    pub graph: Graph,
-    /// Its cost.
-    pub cost: u64,
-}
-
-/// Builds the chosen graph.
-pub fn to_graph(
-    old: &Graph,
-    egraph: &EGraph<Lang, TypeAnalysis>,
-    classes: &BTreeMap<ValueId, Id>,
-    extraction: &Extraction<Lang>,
-) -> Result<Extracted, EqsatError> {
-    let class_of = |value: &ValueId| {
-        let class = classes.get(value).map(|id| egraph.find(*id));
-        class.ok_or_else(|| EqsatError::Extract(format!("{value} is not in the e-graph")))
-    };
+/// Classes that must be computed: those of the outputs and of what has an effect.
+pub fn roots(old: &Graph, classes: &BTreeMap<ValueId, Id>) -> Vec<Id> {
     let effects = old
         .iter()
         .filter(|(_, node)| node.op.has_effect())
         .map(|(id, _)| id);
     let outputs = old.outputs.iter().map(|(_, id)| *id);
-    let roots: Result<Vec<Id>, EqsatError> =
-        outputs.chain(effects).map(|id| class_of(&id)).collect();
-    let roots = roots?;
+    let roots = outputs.chain(effects);
+    roots.filter_map(|id| classes.get(&id).copied()).collect()
+}
 
+/// Builds the chosen graph: same name, inputs, outputs, tables and effects.
+pub fn to_graph(
+    old: &Graph,
+    egraph: &EGraph<Lang, TypeAnalysis>,
+    classes: &BTreeMap<ValueId, Id>,
+    extraction: &Extraction<Lang>,
+) -> Result<Graph, EqsatError> {
+    let class_of = |value: &ValueId| {
+        let class = classes.get(value).map(|id| egraph.find(*id));
+        class.ok_or_else(|| EqsatError::Extract(format!("{value} is not in the e-graph")))
+    };
+    let roots: Vec<Id> = roots(old, classes)
+        .iter()
+        .map(|id| egraph.find(*id))
+        .collect();
     let order = post_order(egraph, extraction, &roots)?;
     let origins = Origins::new(old, egraph, classes, &order);
 
@@ -182,10 +180,7 @@ pub fn to_graph(
             value.ok_or_else(|| EqsatError::Extract(format!("output `{name}` is lost")))?,
         );
     }
-    Ok(Extracted {
-        graph,
-        cost: extraction.total(&roots),
-    })
+    Ok(graph)
 }
 
 /// Classes that the roots need, operands first.

@@ -19,7 +19,7 @@ pub mod rules;
 mod soundness;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use egg::{EGraph, Id, Runner, SimpleScheduler, StopReason};
 use llmc_ir::{Graph, ValueId};
@@ -32,6 +32,7 @@ pub use matched::{Match, Miss};
 pub use rule::{Condition, Rule};
 
 use crate::cost::CostModel;
+use crate::elapsed::Elapsed;
 
 /// Bounds of saturation. There is no wall-clock bound: the same input gives the same graph on every machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +60,12 @@ pub struct EqsatReport {
     pub nodes: usize,
     /// Classes of the e-graph at the end.
     pub classes: usize,
+    /// How long it took, extraction included.
+    pub time: Elapsed,
     /// Cost of the extracted graph, in the cost model's unit.
     pub cost: u64,
+    /// No equal graph in the e-graph costs less; equal to `cost` if that is known to be the cheapest.
+    pub bound: u64,
     /// How often each rule changed something, by name.
     pub applied: BTreeMap<String, usize>,
     /// How often a rule's left side matched but its condition failed: (rule, reason).
@@ -90,17 +95,21 @@ pub fn saturate(
     rules: &[Rule],
     costs: &dyn CostModel,
 ) -> Result<(Graph, EqsatReport), EqsatError> {
+    let start = Instant::now();
     let Explored {
         egraph,
         classes,
         mut report,
     } = explore(graph, rules)?;
-    let extraction = Extraction::new(&egraph, |class, node| {
+    let roots = convert::roots(graph, &classes);
+    let extraction = Extraction::new(&egraph, &roots, |class, node| {
         convert::cost(&egraph, class, node, costs)
     });
     let new = convert::to_graph(graph, &egraph, &classes, &extraction)?;
-    report.cost = new.cost;
-    Ok((new.graph, report))
+    report.cost = extraction.cost();
+    report.bound = extraction.bound();
+    report.time = Elapsed::since(start);
+    Ok((new, report))
 }
 
 /// A saturated e-graph.
@@ -145,7 +154,9 @@ pub(crate) fn explore(graph: &Graph, rules: &[Rule]) -> Result<Explored, EqsatEr
         iterations: runner.iterations.len(),
         nodes: egraph.total_number_of_nodes(),
         classes: egraph.number_of_classes(),
+        time: Elapsed::default(),
         cost: 0,
+        bound: 0,
         applied,
         misses: egraph.analysis.misses.clone(),
     };

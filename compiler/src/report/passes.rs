@@ -1,0 +1,94 @@
+//! What the graph passes did, and how long they took.
+
+use llmc_passes::{Elapsed, PassReport};
+use serde::{Serialize, Serializer};
+use std::fmt;
+
+/// The passes of a compile.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PassesReport {
+    /// The whole compile, in microseconds, without writing the file.
+    #[serde(rename = "compile_us", serialize_with = "micros")]
+    pub compile: Elapsed,
+    /// Saturation of all entries, in microseconds.
+    #[serde(rename = "saturation_us", serialize_with = "micros")]
+    pub saturation: Elapsed,
+    /// Saturation by entry.
+    pub entries: Vec<SaturationReport>,
+}
+
+/// Equality saturation of an entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SaturationReport {
+    /// The entry.
+    pub entry: String,
+    /// Why it stopped: `saturated`, or the limit that was hit.
+    pub stop: String,
+    /// Rounds of all rules.
+    pub iterations: usize,
+    /// Nodes of the e-graph at the end.
+    pub nodes: usize,
+    /// Classes of the e-graph at the end.
+    pub classes: usize,
+    /// Cost of the extracted graph, in cycles of the cost model.
+    pub cost: u64,
+    /// No equal graph of the e-graph costs less; 0 if that is not known.
+    pub bound: u64,
+    /// With extraction, in microseconds.
+    #[serde(rename = "time_us", serialize_with = "micros")]
+    pub time: Elapsed,
+}
+
+fn micros<S: Serializer>(time: &Elapsed, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(time.micros())
+}
+
+impl PassesReport {
+    /// Of a compile that took `compile`.
+    pub fn new(passes: &PassReport, compile: Elapsed) -> PassesReport {
+        let entries: Vec<SaturationReport> = passes
+            .eqsat
+            .iter()
+            .map(|(entry, eqsat)| SaturationReport {
+                entry: entry.clone(),
+                stop: eqsat.stop.clone(),
+                iterations: eqsat.iterations,
+                nodes: eqsat.nodes,
+                classes: eqsat.classes,
+                cost: eqsat.cost,
+                bound: eqsat.bound,
+                time: eqsat.time,
+            })
+            .collect();
+        PassesReport {
+            compile,
+            saturation: Elapsed(entries.iter().map(|e| e.time.0).sum()),
+            entries,
+        }
+    }
+}
+
+impl fmt::Display for PassesReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (part, all) = (self.saturation.micros(), self.compile.micros().max(1));
+        writeln!(
+            f,
+            "compiled in {}, of which saturation {} ({} %)",
+            self.compile,
+            self.saturation,
+            100 * part / all
+        )?;
+        self.entries.iter().try_for_each(|e| {
+            let extracted = match e.bound {
+                bound if bound == e.cost => "the cheapest".to_string(),
+                0 => "how far from the cheapest is not known".to_string(),
+                bound => format!("the cheapest costs {bound} at least"),
+            };
+            writeln!(
+                f,
+                "  {}: {} after {} rounds, {} nodes in {} classes; extracted at {} cycles ({extracted}), {}",
+                e.entry, e.stop, e.iterations, e.nodes, e.classes, e.cost, e.time
+            )
+        })
+    }
+}
