@@ -161,6 +161,7 @@ fn build(
         max_context: to_usize(max_context)?,
         cores: chip.cores() as usize,
         quant: options.quant,
+        roll: options.roll,
         costs: &costs,
     };
     let (module, passes) = run_observed(&imported.graph, &pass_options, &mut |name, module| {

@@ -117,13 +117,19 @@ pub fn link(
         let dims = dims
             .collect::<Option<Vec<u64>>>()
             .ok_or_else(|| CompileError::Bug(format!("state `{}` has no size", state.name)))?;
-        manifest.states.push(StateTensor {
-            name: state.name.clone(),
-            dtype: state.dtype.name().to_string(),
-            dims,
-            dram_addr: region.addr,
-            bytes: region.bytes,
-        });
+        let names = state.names();
+        let stride = region.bytes / names.len().max(1) as u64;
+        let size = state.dtype.bytes().unwrap_or(1) as u64;
+        let bytes = stride.min(dims.iter().product::<u64>() * size);
+        for (name, turn) in names.iter().zip(0..) {
+            manifest.states.push(StateTensor {
+                name: name.clone(),
+                dtype: state.dtype.name().to_string(),
+                dims: dims.clone(),
+                dram_addr: region.addr + turn * stride,
+                bytes,
+            });
+        }
     }
     let info = &imported.info;
     let (max_context, prefill) = sizes;

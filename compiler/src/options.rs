@@ -21,6 +21,8 @@ pub struct CompileOptions {
     pub batch: u64,
     /// Values of symbolic dims of models without state. Not supported yet.
     pub dims: Vec<(String, u64)>,
+    /// Whether repeated layers become a loop; otherwise each has its own code. Changes no value that is computed.
+    pub roll: bool,
     /// Threads, 0 for one per processor. Changes nothing in the result.
     pub threads: usize,
     /// Stages whose text is wanted, see [`crate::Compiled::texts`].
@@ -37,6 +39,7 @@ impl CompileOptions {
             prefill: None,
             batch: 1,
             dims: Vec::new(),
+            roll: true,
             threads: 0,
             emit: Vec::new(),
         }
@@ -75,12 +78,14 @@ macro_rules! stages {
 stages! {
     /// The graph as read from the ONNX file.
     Imported "imported",
-    /// One graph per entry.
-    Specialised "specialised",
     /// Constant subgraphs evaluated.
     Folded "folded",
     /// KV caches as state.
     Stateful "stateful",
+    /// Repeated layers as one.
+    Rolled "rolled",
+    /// One graph per entry.
+    Specialised "specialised",
     /// Fused by equality saturation.
     Fused "fused",
     /// Weights quantised.

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`dim`] | symbols, polynomials, bindings |
 //! | [`types`] | ids, [`Type`], [`Layout`], [`Const`], [`State`] |
+//! | [`region`] | what repeats: layers of a model, rolled into one |
 //! | [`op`] | the closed list of operations and their attributes |
 //! | [`graph`] | [`Graph`], [`Module`]: building, changing, walking |
 //! | [`mod@infer`] | the result type of each op |
@@ -25,6 +26,7 @@ pub mod infer;
 pub mod op;
 pub mod parse;
 pub mod print;
+pub mod region;
 mod text;
 pub mod types;
 pub mod verify;
@@ -35,6 +37,7 @@ pub use eval::{EvalError, StateValue, States, eval_graph, eval_op};
 pub use graph::{Graph, Module, Node, Origin};
 pub use infer::{TypeError, infer};
 pub use op::{BinaryOp, CmpOp, MaskForm, MaskKind, Op, Real, ReduceOp, ScatterOp, UnaryOp};
+pub use region::{Region, regions};
 pub use parse::{ParseError, parse_graph, parse_graph_with, parse_module, parse_module_with};
 pub use types::{Const, ConstId, Layout, NodeId, State, StateId, Tables, Type, ValueId};
 pub use verify::{Stage, VerifyError, verify, verify_module};

@@ -459,6 +459,14 @@ pub enum Op {
     },
     /// (x) The whole value on every core; undoes a split layout.
     AllGather,
+    /// (x) In the first turn of its [`Op::Repeat`] x, in each later one the `next` of the turn before.
+    Carry,
+    /// (carry, next) The last `next` after `count` turns. What a turn computes is every node between: those that
+    /// depend on `carry`, on a stack of constants or on a stack of states. See [`crate::region`].
+    Repeat {
+        /// Number of turns; at least 2.
+        count: usize,
+    },
 }
 
 impl Op {
@@ -517,6 +525,8 @@ impl Op {
             Op::SiluMul => "silu_mul",
             Op::LastRow { .. } => "last_row",
             Op::AllGather => "all_gather",
+            Op::Carry => "carry",
+            Op::Repeat { .. } => "repeat",
         }
     }
 
@@ -540,7 +550,8 @@ impl Op {
             | Op::PositionRows { .. }
             | Op::Append { .. }
             | Op::LastRow { .. }
-            | Op::AllGather => Some(1),
+            | Op::AllGather
+            | Op::Carry => Some(1),
             Op::Binary(_)
             | Op::Compare(_)
             | Op::Gather { .. }
@@ -548,7 +559,8 @@ impl Op {
             | Op::Pad { .. }
             | Op::MatMul
             | Op::RmsNorm { .. }
-            | Op::SiluMul => Some(2),
+            | Op::SiluMul
+            | Op::Repeat { .. } => Some(2),
             Op::Where
             | Op::ScatterNd { .. }
             | Op::LayerNorm { .. }

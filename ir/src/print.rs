@@ -15,7 +15,8 @@
 //!
 //! After `;` stand the names of the model's nodes that the node stands for. A type that is not replicated ends in
 //! its layout: `f32[1, seq, 192] split(2, 16)`. Constants of at most [`INLINE`] elements (and no NaN) are written out,
-//! others by name, type and digest. Text after `//` on a line of its own is a comment. [`crate::parse`] reads all of it.
+//! others by name, type and digest. A stack has its number of turns after the type (`f32[192] * 80`), a stack of states
+//! a name per turn. Text after `//` on a line of its own is a comment. [`crate::parse`] reads all of it.
 
 use crate::graph::{Graph, Module};
 use crate::op::{MaskForm, MaskKind, Op};
@@ -38,12 +39,14 @@ pub(crate) fn attributes(op: &Op) -> Vec<(&'static str, String)> {
         | Op::Where
         | Op::MatMul
         | Op::SiluMul
-        | Op::AllGather => Vec::new(),
+        | Op::AllGather
+        | Op::Carry => Vec::new(),
         // ids stand where operands do
         Op::Const(_) | Op::Append { .. } => Vec::new(),
         Op::Cast(to) | Op::BitCast(to) => vec![("to", text(to))],
         Op::Reshape { shape } | Op::Expand { shape } => vec![("shape", format!("{shape:?}"))],
         Op::Transpose { perm } => vec![("perm", format!("{perm:?}"))],
+        Op::Repeat { count } => vec![("count", text(count))],
         Op::Concat { axis } | Op::Gather { axis } | Op::Softmax { axis } | Op::LastRow { axis } => {
             vec![("axis", text(axis))]
         }
@@ -213,6 +216,9 @@ impl Display for Type {
 impl Display for Const {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", quote(self.name()), self.ty())?;
+        if let Some(turns) = self.turns() {
+            write!(f, " * {turns}")?;
+        }
         match self.tensor().filter(|t| is_inline(t)) {
             Some(t) => write!(f, " = {}", elements(t)),
             None => write!(f, " #{:016x}", self.digest()),
@@ -281,7 +287,8 @@ impl Display for Graph {
             writeln!(f, "  const c{i} {c}")?;
         }
         for (i, s) in self.states().iter().enumerate() {
-            writeln!(f, "  state s{i} {} {}", quote(&s.name), s.ty())?;
+            let names: Vec<String> = s.names().iter().map(|n| quote(n)).collect();
+            writeln!(f, "  state s{i} {} {}", names.join(", "), s.ty())?;
         }
         for (_, id) in self.inputs() {
             writeln!(f, "  {}", self.node_text(*id))?;

@@ -132,6 +132,9 @@ impl Type {
 ///
 /// A constant read back from text, without the model at hand, is *opaque*: it has a name, a type and a digest, but
 /// no bytes. Two constants are equal if name, type and digest are.
+///
+/// A *stack* is the constants of the turns of an [`Op::Repeat`](crate::Op::Repeat): one per turn, of one type, which
+/// is the type of the stack.
 #[derive(Clone, Debug)]
 pub struct Const {
     name: String,
@@ -139,6 +142,15 @@ pub struct Const {
     shape: Vec<usize>,
     digest: u64,
     tensor: Option<Tensor>,
+    stack: Option<Stack>,
+}
+
+/// The constants of a stack.
+#[derive(Clone, Debug)]
+struct Stack {
+    turns: usize,
+    /// One per turn; none if the stack is opaque.
+    each: Vec<Arc<Const>>,
 }
 
 impl Const {
@@ -151,7 +163,32 @@ impl Const {
             shape,
             digest: digest(tensor.bytes()),
             tensor: Some(tensor),
+            stack: None,
         }
+    }
+
+    /// A stack of these constants, in the order of turns; `None` if there are none, one is a stack itself, or their
+    /// types differ.
+    pub fn stack(each: Vec<Arc<Const>>) -> Option<Const> {
+        let (first, last) = (each.first()?, each.last()?);
+        let fits = |c: &Arc<Const>| {
+            c.stack.is_none() && (c.dtype, &c.shape) == (first.dtype, &first.shape)
+        };
+        if !each.iter().all(fits) {
+            return None;
+        }
+        let digests: Vec<u8> = each.iter().flat_map(|c| c.digest.to_le_bytes()).collect();
+        Some(Const {
+            name: stack_name(&first.name, &last.name),
+            dtype: first.dtype,
+            shape: first.shape.clone(),
+            digest: digest(&digests),
+            tensor: None,
+            stack: Some(Stack {
+                turns: each.len(),
+                each,
+            }),
+        })
     }
 
     /// A constant of which only the description is known.
@@ -162,7 +199,28 @@ impl Const {
             shape,
             digest,
             tensor: None,
+            stack: None,
         }
+    }
+
+    /// This opaque constant as the description of a stack of `turns`.
+    pub fn of_turns(self, turns: usize) -> Const {
+        let each = Vec::new();
+        Const {
+            stack: Some(Stack { turns, each }),
+            tensor: None,
+            ..self
+        }
+    }
+
+    /// Number of turns, if it is a stack.
+    pub fn turns(&self) -> Option<usize> {
+        self.stack.as_ref().map(|s| s.turns)
+    }
+
+    /// The constants of a stack, by turn; none if it is opaque or no stack.
+    pub fn each_turn(&self) -> &[Arc<Const>] {
+        self.stack.as_ref().map_or(&[], |s| &s.each)
     }
 
     /// Its name, unique in a module; from the model where there is one.
@@ -185,7 +243,7 @@ impl Const {
         self.digest
     }
 
-    /// The value; `None` if it is opaque.
+    /// The value; `None` if it is opaque, or a stack and so has one per turn.
     pub fn tensor(&self) -> Option<&Tensor> {
         self.tensor.as_ref()
     }
@@ -203,10 +261,16 @@ impl PartialEq for Const {
     fn eq(&self, other: &Const) -> bool {
         (&self.name, self.dtype, &self.shape, self.digest)
             == (&other.name, other.dtype, &other.shape, other.digest)
+            && self.turns() == other.turns()
     }
 }
 
 impl Eq for Const {}
+
+/// The name of a stack of things of these names, the first and the last.
+fn stack_name(first: &str, last: &str) -> String {
+    format!("{first} .. {last}")
+}
 
 /// FNV-1a over the length and at most 64 windows of 64 bytes, spread evenly: tells apart the tensors of one model
 /// without paging in all of its weights. Not a checksum.
@@ -232,6 +296,8 @@ pub fn digest(bytes: &[u8]) -> u64 {
 /// Memory that lasts from launch to launch: a KV cache `[batch, kv_heads, capacity, head_dim]`.
 ///
 /// How many rows of the capacity axis are valid is the symbol `past`, the same for all states.
+///
+/// A *stack* is the states of the turns of an [`Op::Repeat`](crate::Op::Repeat), of one type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct State {
     /// Its name, unique in a module; that of the model's input it came from.
@@ -242,6 +308,8 @@ pub struct State {
     pub shape: Vec<Dim>,
     /// `Split { axis: 1, .. }` once sharded by KV head.
     pub layout: Layout,
+    /// Names of the states of a stack, by turn; empty for one state.
+    pub turns: Vec<String>,
 }
 
 impl State {
@@ -252,6 +320,28 @@ impl State {
             dtype,
             shape: shape.into(),
             layout: Layout::Replicated,
+            turns: Vec::new(),
+        }
+    }
+
+    /// A stack of states of these names, in the order of turns, each like this one.
+    pub fn stack(self, turns: Vec<String>) -> State {
+        match (turns.first(), turns.last()) {
+            (Some(first), Some(last)) => State {
+                name: stack_name(first, last),
+                turns,
+                ..self
+            },
+            _ => self,
+        }
+    }
+
+    /// The names of the states it stands for: its own, or those of the turns.
+    pub fn names(&self) -> &[String] {
+        if self.turns.is_empty() {
+            std::slice::from_ref(&self.name)
+        } else {
+            &self.turns
         }
     }
 

@@ -12,12 +12,14 @@
 //! 9. Before the graph is sharded, everything is replicated.
 //! 10. Bounds of symbols are not negative.
 //! 11. (Modules) Names of entries are unique; constants and states of the same name are the same in all entries.
+//! 12. Every value that varies from turn to turn belongs to one repeat and is used there only; see [`crate::region`].
 //!
 //! All errors are collected; each has the number of its property and the text of its node. It is cheap enough to
 //! run after every pass, in release builds too.
 
 use crate::graph::{Graph, Module, Node};
 use crate::op::Op;
+use crate::region::regions;
 use crate::types::{Layout, Type, ValueId};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -96,6 +98,8 @@ impl Stage {
             Op::SiluMul                      => [X, X, X, X],
             Op::LastRow { .. }               => [O, X, X, X],
             Op::AllGather                    => [O, O, O, X],
+            Op::Carry                        => [O, X, X, X],
+            Op::Repeat { .. }                => [O, X, X, X],
         };
         row[self as usize]
     }
@@ -119,7 +123,7 @@ pub struct VerifyError {
     pub message: String,
 }
 
-/// Checks properties 1 to 10 of a graph.
+/// Checks properties 1 to 10 and 12 of a graph.
 ///
 /// # Errors
 /// Everything that is broken: first of nodes, by id, then of the graph.
@@ -135,6 +139,7 @@ pub fn verify(graph: &Graph, stage: Stage) -> Result<(), Vec<VerifyError>> {
     v.outputs();
     v.tables();
     v.bounds();
+    v.repeats();
     if v.errors.is_empty() {
         Ok(())
     } else {
@@ -142,7 +147,7 @@ pub fn verify(graph: &Graph, stage: Stage) -> Result<(), Vec<VerifyError>> {
     }
 }
 
-/// Checks properties 1 to 11 of all entries of a module.
+/// Checks properties 1 to 12 of all entries of a module.
 ///
 /// # Errors
 /// Everything that is broken.
@@ -362,6 +367,15 @@ impl Verifier<'_> {
             };
             if let Some(first) = writers.insert(state, id) {
                 self.node_error(7, id, format!("{first} appends to {state} already"));
+            }
+        }
+    }
+
+    fn repeats(&mut self) {
+        // Regions are defined on graphs whose operands exist.
+        if self.errors.is_empty() {
+            for (id, message) in regions(self.graph).err().into_iter().flatten() {
+                self.node_error(12, id, message);
             }
         }
     }

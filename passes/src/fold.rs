@@ -29,6 +29,14 @@ pub struct FoldReport {
     pub dead: usize,
 }
 
+impl std::ops::AddAssign for FoldReport {
+    fn add_assign(&mut self, more: FoldReport) {
+        self.folded += more.folded;
+        self.identities += more.identities;
+        self.dead += more.dead;
+    }
+}
+
 /// Folds all entries.
 ///
 /// # Errors
@@ -82,28 +90,47 @@ fn identity_of(graph: &Graph, id: ValueId) -> Option<ValueId> {
 /// The value of a node of constants, if it is worth storing.
 fn folded(graph: &Graph, id: ValueId, memo: &mut Memo) -> Result<Option<Arc<Const>>, Cause> {
     let node = graph.node(id);
-    let pure = !node.op.has_effect() && !node.operands.is_empty() && node.op != Op::AllGather;
+    let in_graph = matches!(node.op, Op::AllGather | Op::Carry | Op::Repeat { .. });
+    let pure = !node.op.has_effect() && !node.operands.is_empty() && !in_graph;
     let symbolic = node.op.dims().iter().any(|dim| dim.as_const().is_none());
     if !pure || symbolic {
         return Ok(None);
     }
     let operands: Option<Vec<&Arc<Const>>> =
         node.operands.iter().map(|v| graph.as_const(*v)).collect();
-    let Some(operands) = operands else {
+    let (Some(operands), Some(shape)) = (operands, node.ty.const_shape()) else {
         return Ok(None);
     };
-    let tensors: Option<Vec<&Tensor>> = operands.iter().map(|constant| constant.tensor()).collect();
-    let Some(tensors) = tensors else {
-        return Ok(None);
-    };
-    let Some(shape) = node.ty.const_shape() else {
-        return Ok(None);
-    };
-
     let elements = shape
         .iter()
         .fold(1u64, |product, n| product.saturating_mul(*n as u64));
     let bytes = elements.saturating_mul(node.ty.dtype.bits() as u64) / 8;
+    let Some(turns) = operands.iter().filter_map(|c| c.turns()).max() else {
+        return folded_once(&node.op, &operands, bytes, memo);
+    };
+    // The turns of a stack one by one.
+    let mut each = Vec::with_capacity(turns);
+    for turn in 0..turns {
+        let of_turn = operands.iter().map(|c| c.each_turn().get(turn).unwrap_or(c));
+        match folded_once(&node.op, &of_turn.collect::<Vec<_>>(), bytes, memo)? {
+            Some(constant) => each.push(constant),
+            None => return Ok(None),
+        }
+    }
+    Ok(Const::stack(each).map(Arc::new))
+}
+
+/// The value of an op on constants whose result has that many bytes, if it is worth storing.
+fn folded_once(
+    op: &Op,
+    operands: &[&Arc<Const>],
+    bytes: u64,
+    memo: &mut Memo,
+) -> Result<Option<Arc<Const>>, Cause> {
+    let tensors: Option<Vec<&Tensor>> = operands.iter().map(|constant| constant.tensor()).collect();
+    let Some(tensors) = tensors else {
+        return Ok(None);
+    };
     let from: u64 = tensors
         .iter()
         .map(|tensor| tensor.bytes().len() as u64)
@@ -115,11 +142,11 @@ fn folded(graph: &Graph, id: ValueId, memo: &mut Memo) -> Result<Option<Arc<Cons
         .iter()
         .map(|constant| constant.name().to_string())
         .collect();
-    let key = (node.op.clone(), names);
+    let key = (op.clone(), names);
     if let Some(constant) = memo.get(&key) {
         return Ok(Some(constant.clone()));
     }
-    let value = eval_op(&node.op, &tensors, &Bindings::new())?;
+    let value = eval_op(op, &tensors, &Bindings::new())?;
     let constant = Arc::new(Const::new(name_of(&key.0, &key.1), value));
     memo.insert(key, constant.clone());
     Ok(Some(constant))

@@ -12,6 +12,7 @@ pub mod fold;
 pub mod last_row;
 pub mod promote_state;
 pub mod quantise;
+pub mod roll;
 pub mod shard;
 pub mod specialise;
 
@@ -25,6 +26,7 @@ pub use elapsed::Elapsed;
 pub use error::{Cause, PassError};
 pub use fold::FoldReport;
 pub use quantise::Quant;
+pub use roll::RollReport;
 pub use specialise::Sizes;
 
 /// What is compiled for.
@@ -38,6 +40,8 @@ pub struct Options<'a> {
     pub cores: usize,
     /// How weights are held.
     pub quant: Quant,
+    /// Whether repeated layers become one [`llmc_ir::Op::Repeat`]; otherwise each is compiled by itself.
+    pub roll: bool,
     /// Costs of the chip, for extraction.
     pub costs: &'a dyn CostModel,
 }
@@ -49,6 +53,8 @@ pub struct PassReport {
     pub fold: FoldReport,
     /// KV states.
     pub states: usize,
+    /// Layers.
+    pub roll: RollReport,
     /// Saturation, by entry.
     pub eqsat: Vec<(String, EqsatReport)>,
     /// Weights that were quantised.
@@ -60,11 +66,12 @@ pub struct PassReport {
 }
 
 /// Stages after which an observer sees the module, in order.
-pub const STAGES: [&str; 7] = [
+pub const STAGES: [&str; 8] = [
     "imported",
-    "specialised",
     "folded",
     "stateful",
+    "rolled",
+    "specialised",
     "fused",
     "quantised",
     "sharded",
@@ -100,24 +107,10 @@ pub fn run_observed(
     let mut module = Module::new(vec![graph.clone()]);
 
     pipeline.stage("imported", Stage::Imported, &mut module, |_, _| Ok(()))?;
-    pipeline.stage(
-        "specialised",
-        Stage::Specialised,
-        &mut module,
-        |module, _| {
-            *module = specialise::specialise(graph, sizes).map_err(|cause| (None, cause))?;
-            Ok(())
-        },
-    )?;
-    pipeline.stage(
-        "folded",
-        Stage::Specialised,
-        &mut module,
-        |module, report| {
-            report.fold = fold::fold(module).map_err(at_entry)?;
-            Ok(())
-        },
-    )?;
+    pipeline.stage("folded", Stage::Imported, &mut module, |module, report| {
+        report.fold = fold::fold(module).map_err(at_entry)?;
+        Ok(())
+    })?;
     pipeline.stage(
         "stateful",
         Stage::Specialised,
@@ -127,6 +120,33 @@ pub fn run_observed(
                 report.states = promote_state::promote_state(graph, sizes.max_context)?;
                 Ok(())
             })
+        },
+    )?;
+    pipeline.stage(
+        "rolled",
+        Stage::Specialised,
+        &mut module,
+        |module, report| {
+            if options.roll {
+                each_entry(module, |graph| {
+                    (*graph, report.roll) = roll::roll(graph)?;
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        },
+    )?;
+    pipeline.stage(
+        "specialised",
+        Stage::Specialised,
+        &mut module,
+        |module, report| {
+            if let [graph] = &module.entries[..] {
+                *module = specialise::specialise(graph, sizes).map_err(|cause| (None, cause))?;
+            }
+            // Sizes that are known now make more constant.
+            report.fold += fold::fold(module).map_err(at_entry)?;
+            Ok(())
         },
     )?;
     pipeline.stage("fused", Stage::Fused, &mut module, |module, report| {

@@ -126,6 +126,11 @@ fn to_bf16(module: &mut Module) -> Result<usize, Cause> {
 fn narrow(constant: &Const) -> Result<Const, Cause> {
     let failed =
         |why: String| Cause::Unsupported(vec![format!("weight `{}`: {why}", constant.name())]);
+    if constant.turns().is_some() {
+        let each = constant.each_turn().iter().map(|c| narrow(c).map(Arc::new));
+        let stack = Const::stack(each.collect::<Result<_, _>>()?);
+        return stack.ok_or_else(|| failed("its bytes are not at hand".into()));
+    }
     let tensor = constant
         .tensor()
         .ok_or_else(|| failed("its bytes are not at hand".into()))?;

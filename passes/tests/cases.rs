@@ -15,7 +15,7 @@ use common::{Random, assert_close};
 use llmc_ir::eval::fresh_states;
 use llmc_ir::{Bindings, Const, Graph, Module, Stage, eval_graph, parse_module, verify_module};
 use llmc_passes::{
-    BytesAndMacs, Quant, Sizes, egraph, fold, last_row, promote_state, quantise, shard, specialise,
+    BytesAndMacs, Quant, Sizes, egraph, fold, last_row, promote_state, quantise, roll, shard, specialise,
 };
 
 const SEPARATOR: &str = "\n====\n";
@@ -84,6 +84,19 @@ fn shard_over_two_cores() {
         shard::shard(module, 2)
             .map(drop)
             .map_err(|(entry, cause)| format!("{entry}: {cause}"))
+    });
+}
+
+#[test]
+fn roll_layers() {
+    check("roll", Stage::Specialised, true, &|module| {
+        let mut each = module.entries.iter_mut();
+        each.try_for_each(|graph| {
+            *graph = with_bytes(graph);
+            let (rolled, _) = roll::roll(graph).map_err(|cause| cause.to_string())?;
+            *graph = rolled;
+            Ok(())
+        })
     });
 }
 
@@ -221,7 +234,7 @@ fn same_meaning(at: &str, before: &Graph, after: &Graph) {
 fn with_bytes(graph: &Graph) -> Graph {
     let mut graph = graph.clone();
     for constant in &mut graph.tables_mut().consts {
-        if constant.tensor().is_none() {
+        if constant.tensor().is_none() && constant.turns().is_none() {
             let seed = constant
                 .name()
                 .bytes()

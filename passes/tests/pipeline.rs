@@ -19,6 +19,7 @@ fn options(costs: &BytesAndMacs) -> Options<'_> {
         max_context: MAX_CONTEXT,
         cores: 4,
         quant: Quant::None,
+        roll: false,
         costs,
     }
 }
@@ -193,6 +194,47 @@ fn entries_compute_what_was_imported() {
 }
 
 #[test]
+fn rolled_layers_compute_the_same() {
+    let sizes = Llama {
+        layers: 5,
+        ..Llama::TINY
+    };
+    let costs = BytesAndMacs::default();
+    for (dialect, quant) in [
+        (Dialect::Dynamo, Quant::None),
+        (Dialect::TorchScript, Quant::Bf16),
+    ] {
+        let graph = sizes.build(dialect, 7);
+        let compile = |roll: bool| {
+            let options = Options {
+                roll,
+                quant,
+                ..options(&costs)
+            };
+            run(&graph, &options).unwrap_or_else(|error| panic!("{error}"))
+        };
+        let ((rolled, report), (flat, all)) = (compile(true), compile(false));
+        assert_eq!(report.roll.repeats.len(), 1, "{dialect:?}");
+        assert_eq!(report.roll.repeats[0].0, 5, "{dialect:?}");
+        assert_eq!(report.states, all.states);
+        let nodes = |report: &PassReport| report.eqsat.iter().map(|(_, r)| r.nodes).max();
+        assert!(nodes(&report) < nodes(&all).map(|n| n / 3), "{dialect:?}");
+        let caches: BTreeMap<String, Tensor> = graph.inputs()[1..]
+            .iter()
+            .map(|(name, _)| {
+                let cache = [1, sizes.kv_heads, 3, sizes.head_dim];
+                (name.clone(), Random::new(5).tensor(&cache, 1.0))
+            })
+            .collect();
+        let tokens = ids(&[3, 1, 30, 7]);
+        for name in ["prefill", "score"] {
+            let run = |module| entry(module, name, &tokens, states(&caches), 3);
+            assert_eq!(run(&rolled), run(&flat), "{dialect:?}, {name}");
+        }
+    }
+}
+
+#[test]
 fn bf16_weights_change_results_a_little() {
     let graph = Llama::TINY.build(Dialect::Dynamo, 2);
     let (module, report) = passes(&graph, Quant::Bf16);
@@ -361,6 +403,7 @@ fn the_shakespeare_shape_fuses_with_heads_for_every_core() {
         max_context: 512,
         cores: 2,
         quant: Quant::Bf16,
+        roll: false,
         costs: &costs,
     };
     let (module, report) = run(&graph, &options).unwrap_or_else(|error| panic!("{error}"));

@@ -61,6 +61,7 @@ fn graphs(model: &Path, chip: &Chip) {
         max_context: 128,
         cores: chip.cores() as usize,
         quant: llmc_passes::Quant::None,
+        roll: true,
         costs: &costs,
     };
     let mut same = |stage: &'static str, module: &Module| {

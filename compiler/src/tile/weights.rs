@@ -39,9 +39,12 @@ pub struct WeightItem {
     pub packing: Packing,
     /// Element type in the image.
     pub dtype: DType,
-    /// Size in bytes.
+    /// Size in bytes; of a stack, that of all turns.
     pub bytes: u64,
 }
+
+/// Bytes that every turn of a stack starts at a multiple of.
+const TURN_ALIGN: u64 = 64;
 
 /// All items of the weight image, in order of first use. The entries of a program share one plan.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -106,7 +109,11 @@ impl WeightPlan {
             Some(i) => i,
             None => {
                 let dtype = image_type(constant)?;
-                let bytes = packing.elements(constant.shape()) * u64::from(dtype.bytes());
+                let one = packing.elements(constant.shape()) * u64::from(dtype.bytes());
+                let bytes = match constant.turns() {
+                    Some(turns) => one.next_multiple_of(TURN_ALIGN) * turns as u64,
+                    None => one,
+                };
                 let name = self.free_name(constant.name(), packing);
                 self.items.push(WeightItem {
                     name,
@@ -164,13 +171,35 @@ impl Packing {
 }
 
 impl WeightItem {
+    /// Bytes from turn to turn, if it is a stack.
+    pub fn stride(&self) -> Option<u64> {
+        let turns = self.constant.turns()? as u64;
+        Some(self.bytes / turns.max(1))
+    }
+
     /// Writes the item's bytes, exactly [`WeightItem::bytes`] of them, without holding more than a panel in memory.
     ///
     /// # Errors
     /// If the constant has no bytes or another shape than its packing says, or the sink fails.
     pub fn write(&self, sink: &mut impl Write) -> Result<(), PackError> {
-        let tensor = self.constant.tensor();
-        let tensor = tensor.ok_or_else(|| PackError::Opaque(self.constant.name().into()))?;
+        let Some(stride) = self.stride() else {
+            return self.write_one(&self.constant, sink);
+        };
+        if self.constant.each_turn().is_empty() {
+            return Err(PackError::Opaque(self.constant.name().into()));
+        }
+        let elements = self.packing.elements(self.constant.shape());
+        let padding = stride - elements * u64::from(self.dtype.bytes());
+        for constant in self.constant.each_turn() {
+            self.write_one(constant, sink)?;
+            sink.write_all(&[0; TURN_ALIGN as usize][..padding as usize])?;
+        }
+        Ok(())
+    }
+
+    fn write_one(&self, constant: &Const, sink: &mut impl Write) -> Result<(), PackError> {
+        let tensor = constant.tensor();
+        let tensor = tensor.ok_or_else(|| PackError::Opaque(constant.name().into()))?;
         match self.packing {
             Packing::Rows => self.write_rows(tensor, sink),
             Packing::Panels { k, n, slice } => {

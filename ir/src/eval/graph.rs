@@ -4,9 +4,10 @@ use super::{Eval, EvalError, eval_op, text};
 use crate::dim::Bindings;
 use crate::graph::Graph;
 use crate::op::Op;
+use crate::region::regions;
 use crate::types::{StateId, Type, ValueId};
 use llmc_tensor::Tensor;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One state at run time.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,16 +26,17 @@ pub type States = BTreeMap<String, StateValue>;
 /// # Errors
 /// If a symbol in a state's shape is not bound.
 pub fn fresh_states(graph: &Graph, bindings: &Bindings) -> Result<States, EvalError> {
-    let fresh = |s: &crate::types::State| {
-        let shape = eval_shape(&s.ty(), bindings)?;
-        let tensor = Tensor::zeros(s.dtype, shape).map_err(text)?;
-        Ok((s.name.clone(), StateValue { tensor, past: 0 }))
-    };
-    graph
-        .states()
-        .iter()
-        .map(|s| fresh(s).map_err(|m: String| EvalError::new(&s.name, m)))
-        .collect()
+    let mut states = States::new();
+    for s in graph.states() {
+        let fresh = eval_shape(&s.ty(), bindings)
+            .and_then(|shape| Tensor::zeros(s.dtype, shape).map_err(text))
+            .map_err(|m| EvalError::new(&s.name, m))?;
+        for name in s.names() {
+            let tensor = fresh.clone();
+            states.insert(name.clone(), StateValue { tensor, past: 0 });
+        }
+    }
+    Ok(states)
 }
 
 /// Values of the symbols that are dims of inputs, from the inputs' shapes.
@@ -91,7 +93,7 @@ pub fn eval_graph(
     eval_graph_observed(graph, bindings, inputs, states, &mut |_, _| {})
 }
 
-/// As [`eval_graph`]; `observe` sees each value once, operands before users.
+/// As [`eval_graph`]; `observe` sees each value once (members of a repeat once per turn), operands before users.
 ///
 /// # Errors
 /// As [`eval_graph`].
@@ -108,16 +110,42 @@ pub fn eval_graph_observed(
         inputs,
         states: states.clone(),
         values: BTreeMap::new(),
+        turn: 0,
     };
+    let broken = |(id, m): &(ValueId, String)| EvalError::new(graph.node_text(*id), m);
+    let regions = regions(graph).map_err(|problems| {
+        let first = problems.first().map(broken);
+        first.unwrap_or_else(|| EvalError::new(&graph.name, "a repeat makes no sense"))
+    })?;
+    let members: BTreeSet<ValueId> = regions.iter().flat_map(|r| r.members.clone()).collect();
     let mut uses: BTreeMap<ValueId, usize> = graph
         .ids()
         .into_iter()
         .map(|v| (v, graph.use_count(v)))
         .collect();
+    let run_node = |run: &mut Run<'_>, id: ValueId| {
+        let value = run.node(id);
+        value.map_err(|m| EvalError::new(graph.node_text(id), m))
+    };
     for id in graph.topological() {
-        let value = run
-            .node(id)
-            .map_err(|m| EvalError::new(graph.node_text(id), m))?;
+        if members.contains(&id) {
+            continue;
+        }
+        for region in regions.iter().filter(|r| r.repeat == id) {
+            for turn in 0..region.count {
+                run.turn = turn;
+                let end = run.values.get(&region.next).cloned();
+                for member in &region.members {
+                    let value = match &end {
+                        Some(end) if *member == region.carry => end.clone(),
+                        _ => run_node(&mut run, *member)?,
+                    };
+                    observe(*member, &value);
+                    run.values.insert(*member, value);
+                }
+            }
+        }
+        let value = run_node(&mut run, id)?;
         observe(id, &value);
         run.values.insert(id, value);
         for operand in graph.operands(id) {
@@ -145,6 +173,8 @@ struct Run<'a> {
     inputs: &'a BTreeMap<String, Tensor>,
     states: States,
     values: BTreeMap<ValueId, Tensor>,
+    /// The turn of the repeat that is running.
+    turn: usize,
 }
 
 impl Run<'_> {
@@ -180,8 +210,12 @@ impl Run<'_> {
                         constant.name()
                     )
                 };
-                constant.tensor().ok_or_else(opaque)?.clone()
+                let of_turn = constant.each_turn().get(self.turn).unwrap_or(constant);
+                of_turn.tensor().ok_or_else(opaque)?.clone()
             }
+            // The first turn; later ones are given their value.
+            Op::Carry => (*operands.first().ok_or("takes 1 operand")?).clone(),
+            Op::Repeat { .. } => (*operands.get(1).ok_or("takes 2 operands")?).clone(),
             Op::Append { state } => {
                 let new = (*operands.first().ok_or("takes 1 operand")?).clone();
                 self.append(*state, &new)?
@@ -203,10 +237,11 @@ impl Run<'_> {
             .tables()
             .state(id)
             .ok_or_else(|| format!("there is no state {id}"))?;
+        let name = state.turns.get(self.turn).unwrap_or(&state.name);
         let value = self
             .states
-            .get_mut(&state.name)
-            .ok_or_else(|| format!("state \"{}\" is missing", state.name))?;
+            .get_mut(name)
+            .ok_or_else(|| format!("state \"{name}\" is missing"))?;
         let shape = eval_shape(&state.ty(), self.bindings)?;
         let ([batch, heads, capacity, d], [_, rows, _]) = (shape.as_slice(), new.shape()) else {
             return Err(format!(

@@ -47,7 +47,7 @@ const MAX_ELEMENTS: usize = 1 << 30;
 type Eval<T> = Result<T, String>;
 
 /// Evaluates one op on operand tensors. Symbols in attributes get their values from `bindings`. Ops that need a
-/// graph ([`Op::Input`], [`Op::Const`], [`Op::Append`]) are errors.
+/// graph ([`Op::Input`], [`Op::Const`], [`Op::Append`], [`Op::Carry`], [`Op::Repeat`]) are errors.
 ///
 /// # Errors
 /// If the operands do not fit the op, a symbol is not bound, or a value cannot be computed (an index outside of a
@@ -68,6 +68,7 @@ fn eval_message(op: &Op, operands: &[&Tensor], bindings: &Bindings) -> Eval<Tens
     let types: Vec<Type> = operands.iter().map(|t| Type::of(t)).collect();
     let ty = match op {
         Op::Append { .. } => return Err("appending needs a graph with states".into()),
+        Op::Carry | Op::Repeat { .. } => return Err("repeating needs a graph".into()),
         // values outside of a graph have no layout
         Op::AllGather => types.first().cloned().ok_or("takes 1 operand")?,
         _ => infer(op, &types.iter().collect::<Vec<_>>(), &Tables::default()).map_err(|e| {
@@ -197,7 +198,7 @@ fn kernel(op: &Op, operands: &[&Tensor], dtype: DType, shape: Vec<usize>) -> Eva
             None => Err("there is no last row of no rows".into()),
         },
         (Op::AllGather, [x]) => Ok((*x).clone()),
-        (Op::Input | Op::Const(_) | Op::Append { .. }, _) => {
+        (Op::Input | Op::Const(_) | Op::Append { .. } | Op::Carry | Op::Repeat { .. }, _) => {
             Err("has a value in a graph only".into())
         }
         _ => Err(format!(

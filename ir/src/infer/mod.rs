@@ -254,7 +254,13 @@ fn shape_rule(op: &Op, operands: &[&Type], tables: &Tables) -> Rule<Type> {
             dim_at(x, *axis)?;
             Ok(with_dim(x, *axis, Dim::one()))
         }
-        (Op::AllGather, [x]) => Ok(same(x)),
+        (Op::AllGather | Op::Carry, [x]) => Ok(same(x)),
+        (Op::Repeat { count }, [carry, next]) => {
+            check(*count >= 2, || format!("takes 2 turns or more, not {count}"))?;
+            let same_type = (carry.dtype, &carry.shape) == (next.dtype, &next.shape);
+            check(same_type, || "a turn must end with the type it began with".into())?;
+            Ok(same(carry))
+        }
         // arity was checked; this arm only satisfies the compiler that slices have the right length
         _ => Err(format!(
             "takes another number of operands than {}",

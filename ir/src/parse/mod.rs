@@ -210,7 +210,8 @@ impl Open {
         let shape = ty
             .const_shape()
             .ok_or_else(|| format!("the shape of a constant is known, found {ty}"))?;
-        let written = if c.eat("=") {
+        let turns = if c.eat("*") { Some(c.index()?) } else { None };
+        let written = if turns.is_none() && c.eat("=") {
             c.expect("[")?;
             let mut words = Vec::new();
             while !c.eat("]") {
@@ -228,7 +229,11 @@ impl Open {
             let digest = u64::from_str_radix(&word, 16)
                 .map_err(|_| "expected `= [elements]` or a digest of 16 digits")?;
             c.eat(&word);
-            Const::opaque(&name, ty.dtype, shape, digest)
+            let described = Const::opaque(&name, ty.dtype, shape, digest);
+            match turns {
+                Some(turns) => described.of_turns(turns),
+                None => described,
+            }
         };
         let constant = match source(&name) {
             Some(found) if *found == written => found,
@@ -242,13 +247,18 @@ impl Open {
     fn state(&mut self, c: &mut Cursor<'_>) -> Result<(), String> {
         c.expect("s")?;
         self.next_index("s", c.index()?, self.graph.states().len())?;
-        let name = c.string()?;
+        let mut names = vec![c.string()?];
+        while c.eat(",") {
+            names.push(c.string()?);
+        }
         let ty = parse_type(c)?;
-        self.graph.add_state(State {
-            name,
-            dtype: ty.dtype,
-            shape: ty.shape,
+        let state = State {
             layout: ty.layout,
+            ..State::new(&names[0], ty.dtype, ty.shape)
+        };
+        self.graph.add_state(match names.len() {
+            1 => state,
+            _ => state.stack(names),
         });
         Ok(())
     }

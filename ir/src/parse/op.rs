@@ -225,6 +225,10 @@ fn build_taking(name: &str, a: &mut Attributes<'_>) -> Result<Op, String> {
             axis: a.size("axis")?,
         },
         "all_gather" => Op::AllGather,
+        "carry" => Op::Carry,
+        "repeat" => Op::Repeat {
+            count: a.size("count")?,
+        },
         "input" => return Err("inputs are written as `input %0 \"name\" type`".into()),
         _ => return Err(format!("there is no op `{name}`")),
     })

@@ -4,6 +4,7 @@ use llmc_ir::{Layout, MaskKind, Node, State, StateId, ValueId};
 use llmc_isa::{DType, Queue};
 
 use super::build::{at, page};
+use crate::alloc::{ALIGN, align_up};
 use super::layout::{Columns, extent};
 use super::{Lower, Reason, Sram, Value, chip_type};
 use crate::tile::{BufferId, Copy, Expr, Extent, OpKind, Space, att_state_bytes};
@@ -65,10 +66,16 @@ impl Lower<'_> {
                 ));
             }
         };
-        let name = state.name.clone();
-        let buffer = self
-            .build
-            .dram(&name, Space::State(name.clone()), u64::from(heads) * head);
+        let (name, turns) = (state.name.clone(), state.turns.len() as u64);
+        let mut bytes = u64::from(heads) * head;
+        if turns > 0 {
+            bytes = align_up(bytes, ALIGN);
+        }
+        let space = Space::State(name.clone());
+        let buffer = self.build.dram(&name, space, bytes * turns.max(1));
+        if turns > 0 {
+            self.build.stack(buffer, bytes);
+        }
         Ok(Cache {
             buffer,
             heads: Columns::split(heads, unit, self.cores),

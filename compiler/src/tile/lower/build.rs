@@ -1,6 +1,6 @@
 //! Puts a tile program together: tables, names, nested blocks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use llmc_isa::Queue;
 
@@ -20,6 +20,10 @@ pub(super) struct Build {
     origin: OriginId,
     /// The origin of the next op, if it is not in the table yet.
     next_origin: Option<Origin>,
+    /// Bytes from turn to turn of the DRAM buffers that are stacks.
+    strides: BTreeMap<BufferId, i64>,
+    /// The turn of the repeat that is open.
+    turn: Expr,
 }
 
 impl Build {
@@ -42,6 +46,8 @@ impl Build {
             names,
             origin: OriginId(0),
             next_origin: None,
+            strides: BTreeMap::new(),
+            turn: Expr::ZERO,
         }
     }
 
@@ -87,6 +93,23 @@ impl Build {
         }
     }
 
+    /// Says that a DRAM buffer is a stack: its ops mean the part of the turn that is open.
+    pub(super) fn stack(&mut self, buffer: BufferId, stride: u64) {
+        let stride = i64::try_from(stride).unwrap_or(i64::MAX);
+        self.strides.insert(buffer, stride);
+    }
+
+    /// Opens the loop over `count` turns of a repeat; [`Build::end_turns`] closes it.
+    pub(super) fn begin_turns(&mut self, count: u64) {
+        let trip = Expr::from(i64::try_from(count).unwrap_or(i64::MAX));
+        self.turn = self.begin("turn", trip, count);
+    }
+
+    pub(super) fn end_turns(&mut self) {
+        self.turn = Expr::ZERO;
+        self.end();
+    }
+
     /// The ring of a name, made at its first use: double buffering, pages as large as the largest use asks for.
     pub(super) fn ring(&mut self, name: &str, consumer: Queue, page: u64) -> RingId {
         let page = page.next_multiple_of(64);
@@ -118,7 +141,13 @@ impl Build {
         }
     }
 
-    fn make(&mut self, queue: Queue, kind: OpKind) -> Op {
+    fn make(&mut self, queue: Queue, mut kind: OpKind) -> Op {
+        if let Some(view) = dram_view(&mut kind)
+            && let Place::Buffer(buffer) = view.place
+            && let Some(stride) = self.strides.get(&buffer)
+        {
+            view.offset = self.turn.clone() * *stride + view.offset.clone();
+        }
         if let Some(origin) = self.next_origin.take() {
             self.origin = OriginId(self.program.origins.len() as u32);
             self.program.origins.push(origin);
@@ -192,6 +221,25 @@ impl Build {
                 body,
             });
         }
+    }
+}
+
+/// The DRAM side of an op, if it has one.
+fn dram_view(kind: &mut OpKind) -> Option<&mut View> {
+    match kind {
+        OpKind::Load(copy) => Some(&mut copy.src),
+        OpKind::Store(copy) => Some(&mut copy.dst),
+        OpKind::Gather { table, .. } => Some(table),
+        OpKind::PushAll(_)
+        | OpKind::AllGather(_)
+        | OpKind::MatMul { .. }
+        | OpKind::Binary { .. }
+        | OpKind::Unary { .. }
+        | OpKind::Reduce { .. }
+        | OpKind::Fill { .. }
+        | OpKind::AttInit { .. }
+        | OpKind::AttStep { .. }
+        | OpKind::AttFin { .. } => None,
     }
 }
 

@@ -11,18 +11,22 @@
 //! | `matmul` | matrix products, streaming packed weights |
 //! | `vector` | elementwise ops, norms, rotary embedding |
 //! | `attention` | state appends and attention, streaming KV blocks |
+//! | `repeat` | the turns of a repeat, as one loop |
 
 mod attention;
 mod build;
 mod layout;
 mod matmul;
 mod memory;
+mod repeat;
 mod vector;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use llmc_ir::{Const, Dim, Graph, Layout, Node, Op, StateId, Symbol, Type, ValueId};
+use llmc_ir::{
+    Const, Dim, Graph, Layout, Node, Op, Region, StateId, Symbol, Type, ValueId, regions,
+};
 use llmc_isa::DType;
 use llmc_tensor::DType as TensorType;
 use thiserror::Error;
@@ -137,6 +141,8 @@ pub fn lower(
         tokens,
         problems: vec![],
         failed: BTreeSet::new(),
+        regions: regions(graph).unwrap_or_default(),
+        target: None,
     };
     lower.run();
     if lower.problems.is_empty() {
@@ -290,6 +296,9 @@ struct Lower<'a> {
     tokens: Tokens,
     problems: Vec<LowerProblem>,
     failed: BTreeSet<ValueId>,
+    regions: Vec<Region>,
+    /// The node that ends a turn, and the rows that it should end up in.
+    target: Option<(ValueId, Sram)>,
 }
 
 /// Why a node cannot be lowered.
@@ -343,40 +352,47 @@ impl Lower<'_> {
         self.nodes(&last);
     }
 
-    /// Lowers nodes in order, and the outputs they are.
+    /// Lowers nodes in order; those of a repeat where its result is.
     fn nodes(&mut self, order: &[ValueId]) {
-        for &id in order {
-            let Some(node) = self.graph.get(id) else {
-                continue;
-            };
-            if node.operands.iter().any(|v| self.failed.contains(v)) {
-                if let Some(reason) = unsupported(&node.op) {
-                    self.problems.push(LowerProblem {
-                        origin: origin(id, node),
-                        reason,
-                    });
-                }
-                self.failed.insert(id);
-                continue;
+        let regions = self.regions.clone();
+        let inside: BTreeSet<ValueId> = regions.iter().flat_map(|r| r.members.clone()).collect();
+        for &id in order.iter().filter(|v| !inside.contains(v)) {
+            if let Some(region) = regions.iter().find(|r| r.repeat == id) {
+                self.turns(region);
             }
-            self.build.origin(origin(id, node));
-            let graph = self.graph;
-            let value = self.node(id, node).and_then(|value| {
-                let mut outputs = graph.outputs.iter().filter(|(_, v)| *v == id);
-                outputs.try_for_each(|(name, _)| self.output(name, node, &value))?;
-                Ok(value)
-            });
-            match value {
-                Ok(value) => drop(self.values.insert(id, value)),
-                Err(reason) => {
-                    self.problems.push(LowerProblem {
-                        origin: origin(id, node),
-                        reason,
-                    });
-                    self.failed.insert(id);
-                }
+            self.lower_node(id);
+        }
+    }
+
+    /// Lowers a node, and the outputs that it is.
+    fn lower_node(&mut self, id: ValueId) {
+        let graph = self.graph;
+        let Some(node) = graph.get(id) else { return };
+        if node.operands.iter().any(|v| self.failed.contains(v)) {
+            if let Some(reason) = unsupported(&node.op) {
+                self.problem(id, node, reason);
+            }
+            self.failed.insert(id);
+            return;
+        }
+        self.build.origin(origin(id, node));
+        let value = self.node(id, node).and_then(|value| {
+            let mut outputs = graph.outputs.iter().filter(|(_, v)| *v == id);
+            outputs.try_for_each(|(name, _)| self.output(name, node, &value))?;
+            Ok(value)
+        });
+        match value {
+            Ok(value) => drop(self.values.insert(id, value)),
+            Err(reason) => {
+                self.problem(id, node, reason);
+                self.failed.insert(id);
             }
         }
+    }
+
+    fn problem(&mut self, id: ValueId, node: &Node, reason: Reason) {
+        let origin = origin(id, node);
+        self.problems.push(LowerProblem { origin, reason });
     }
 
     fn node(&mut self, id: ValueId, node: &Node) -> Result<Value, Reason> {
@@ -397,6 +413,8 @@ impl Lower<'_> {
             Op::PositionRows { start, rows: _ } => self.position_rows(id, node, start),
             Op::LastRow { axis: _ } => self.last_row(id, node),
             Op::AllGather => self.all_gather(id, node),
+            Op::Carry => self.carry(id, node),
+            Op::Repeat { count: _ } => self.value(node, 0),
             Op::MatMul => self.matmul(id, node),
             Op::Unary(f) => self.unary(id, node, *f),
             Op::Binary(f) => self.binary(id, node, *f),
@@ -508,6 +526,9 @@ impl Lower<'_> {
     /// A new buffer for the value of a node: f32 rows.
     fn result(&mut self, id: ValueId, node: &Node) -> Result<Sram, Reason> {
         let columns = self.columns(&node.ty)?;
+        if let Some(rows) = self.carried(id, node, columns) {
+            return Ok(rows);
+        }
         Ok(self.scratch(&format!("v{}_{}", id.0, node.op.name()), columns))
     }
 
@@ -578,6 +599,9 @@ impl Lower<'_> {
         let buffer = self
             .build
             .dram(&item.name, Space::Weights(item.name.clone()), item.bytes);
+        if let Some(stride) = item.stride() {
+            self.build.stack(buffer, stride);
+        }
         Ok((buffer, item))
     }
 }
@@ -599,6 +623,8 @@ fn unsupported(op: &Op) -> Option<Reason> {
         | Op::SiluMul
         | Op::LastRow { .. }
         | Op::AllGather
+        | Op::Carry
+        | Op::Repeat { .. }
         | Op::Cast(TensorType::F32) => None,
         Op::Compare(_)
         | Op::Where

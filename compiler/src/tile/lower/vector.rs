@@ -204,7 +204,7 @@ impl Lower<'_> {
     }
 
     /// `[1][rows][columns]`.
-    fn extents(&self, columns: Columns) -> [Extent; 3] {
+    pub(super) fn extents(&self, columns: Columns) -> [Extent; 3] {
         [Extent::from(1), self.rows.extent(), columns.extent()]
     }
 
@@ -421,7 +421,7 @@ fn strided(s: Sram, start: impl Into<Expr>, s1: u32) -> Operand {
 }
 
 /// The part of `from` that belongs to the core's columns of a result: `[1][rows][columns]`.
-fn part(from: Sram, columns: Columns) -> Result<Operand, Reason> {
+pub(super) fn part(from: Sram, columns: Columns) -> Result<Operand, Reason> {
     let whole = from.operand();
     if from.columns == columns {
         return Ok(whole);
