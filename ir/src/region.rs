@@ -151,11 +151,15 @@ impl Finder<'_> {
                 continue;
             };
             let ends = |user: &ValueId| *user == repeat;
-            let leak = graph.users(id).iter().find(|user| {
-                !ends(user) && self.owner.get(user) != Some(&repeat)
-            });
+            let leak = graph
+                .users(id)
+                .iter()
+                .find(|user| !ends(user) && self.owner.get(user) != Some(&repeat));
             if let Some(user) = leak.copied() {
-                self.problem(id, format!("varies in {repeat}, but is used by {user} outside"));
+                self.problem(
+                    id,
+                    format!("varies in {repeat}, but is used by {user} outside"),
+                );
             } else if graph.is_output(id) {
                 self.problem(id, format!("varies in {repeat}, but is an output"));
             }
@@ -164,7 +168,10 @@ impl Finder<'_> {
         for region in found {
             let init = graph.operands(region.carry).first();
             if let Some(init) = init.filter(|v| self.varying.contains(v)) {
-                self.problem(*init, format!("varies, but {} begins with it", region.repeat));
+                self.problem(
+                    *init,
+                    format!("varies, but {} begins with it", region.repeat),
+                );
             }
         }
     }
@@ -182,7 +189,10 @@ mod tests {
         let graph = parse_graph(&text).unwrap_or_else(|e| panic!("{e:?}"));
         match regions(&graph) {
             Ok(found) => found.iter().map(|r| format!("{:?}", r.members)).collect(),
-            Err(problems) => problems.into_iter().map(|(v, m)| format!("{v}: {m}")).collect(),
+            Err(problems) => problems
+                .into_iter()
+                .map(|(v, m)| format!("{v}: {m}"))
+                .collect(),
         }
     }
 
@@ -204,9 +214,17 @@ mod tests {
         let varies = |id: u32, why: &str| format!("%{id}: varies in %7, but is {why}");
         assert_eq!(
             found,
-            ["%1: is of 3 turns, %7 has 2".to_string(), varies(5, "used by %8 outside"), "%8: varies from turn to turn, but is in no repeat".into()]
+            [
+                "%1: is of 3 turns, %7 has 2".to_string(),
+                varies(5, "used by %8 outside"),
+                "%8: varies from turn to turn, but is in no repeat".into()
+            ]
         );
-        let found = problems("  %1 : f32[4] = const c0\n  %2 : f32[4] = add %0, %1\n  output \"o\" %2\n");
-        assert_eq!(found[0], "%1: varies from turn to turn, but is in no repeat");
+        let found =
+            problems("  %1 : f32[4] = const c0\n  %2 : f32[4] = add %0, %1\n  output \"o\" %2\n");
+        assert_eq!(
+            found[0],
+            "%1: varies from turn to turn, but is in no repeat"
+        );
     }
 }

@@ -41,7 +41,7 @@ fn random_op(rng: &mut Rng, like: &Type) -> Op {
     let flag = rng.below(2) == 0;
     let flip = |shape: &[Dim]| shape.iter().rev().cloned().collect::<Vec<_>>();
     let dim = like.shape.get(axis).cloned().unwrap_or_default();
-    match rng.below(34) {
+    match rng.below(40) {
         0 => Op::Unary(pick(rng, UnaryOp::ALL)),
         1 => Op::Binary(pick(rng, BinaryOp::ALL)),
         2 => Op::Compare(pick(rng, CmpOp::ALL)),
@@ -114,7 +114,8 @@ fn random_op(rng: &mut Rng, like: &Type) -> Op {
             rotary_dim: 2,
             interleaved: flag,
         },
-        24 => Op::Attention {
+        // Drawn more often, because its operands fit least often.
+        24 | 36..40 => Op::Attention {
             heads: 2,
             kv_heads: 1,
             head_dim: 2,
@@ -144,6 +145,8 @@ fn random_op(rng: &mut Rng, like: &Type) -> Op {
             k: 1 + rng.below(2),
             largest: flag,
         },
+        33 => Op::Carry,
+        34 => Op::Repeat { count: 2 + axis },
         _ => Op::position_rows(),
     }
 }
@@ -190,7 +193,8 @@ fn random_graph(rng: &mut Rng) -> Graph {
         let first = ids[rng.below(ids.len())];
         let op = random_op(rng, g.ty(first));
         let append = matches!(op, Op::Append { .. });
-        if append && appended {
+        // A repeat takes more than one node to be valid.
+        if append && appended || matches!(op, Op::Carry | Op::Repeat { .. }) {
             continue;
         }
         let count = op.arity().unwrap_or(2);
@@ -283,7 +287,7 @@ fn every_op_is_generated() {
     // all but input and const
     let elementwise =
         UnaryOp::ALL.len() + BinaryOp::ALL.len() + CmpOp::ALL.len() + ReduceOp::ALL.len();
-    assert_eq!(names.len(), elementwise + 28);
+    assert_eq!(names.len(), elementwise + 30);
     // and most are valid somewhere in random graphs
     let mut valid = BTreeSet::new();
     for seed in 0..600 {

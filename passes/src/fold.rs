@@ -111,7 +111,9 @@ fn folded(graph: &Graph, id: ValueId, memo: &mut Memo) -> Result<Option<Arc<Cons
     // The turns of a stack one by one.
     let mut each = Vec::with_capacity(turns);
     for turn in 0..turns {
-        let of_turn = operands.iter().map(|c| c.each_turn().get(turn).unwrap_or(c));
+        let of_turn = operands
+            .iter()
+            .map(|c| c.each_turn().get(turn).unwrap_or(c));
         match folded_once(&node.op, &of_turn.collect::<Vec<_>>(), bytes, memo)? {
             Some(constant) => each.push(constant),
             None => return Ok(None),

@@ -256,9 +256,13 @@ fn shape_rule(op: &Op, operands: &[&Type], tables: &Tables) -> Rule<Type> {
         }
         (Op::AllGather | Op::Carry, [x]) => Ok(same(x)),
         (Op::Repeat { count }, [carry, next]) => {
-            check(*count >= 2, || format!("takes 2 turns or more, not {count}"))?;
+            check(*count >= 2, || {
+                format!("takes 2 turns or more, not {count}")
+            })?;
             let same_type = (carry.dtype, &carry.shape) == (next.dtype, &next.shape);
-            check(same_type, || "a turn must end with the type it began with".into())?;
+            check(same_type, || {
+                "a turn must end with the type it began with".into()
+            })?;
             Ok(same(carry))
         }
         // arity was checked; this arm only satisfies the compiler that slices have the right length

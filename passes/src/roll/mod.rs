@@ -71,6 +71,8 @@ fn check(graph: &Graph, rolled: &Graph) -> Result<(), Cause> {
     let unrolled = unroll(rolled).map_err(broken)?;
     match number::same(graph, &unrolled) {
         true => Ok(()),
-        false => Err(broken("the rolled layers are not those of the model".into())),
+        false => Err(broken(
+            "the rolled layers are not those of the model".into(),
+        )),
     }
 }

@@ -100,7 +100,9 @@ impl Builder<'_> {
             return None;
         }
         let init = *self.outside.get(&first)?;
-        let carry = self.new.add_typed(Op::Carry, &[init], ty.clone(), Vec::new());
+        let carry = self
+            .new
+            .add_typed(Op::Carry, &[init], ty.clone(), Vec::new());
         let before = self.new.len();
         let mut body = Body {
             new: BTreeMap::from([(begins, carry)]),
@@ -109,13 +111,19 @@ impl Builder<'_> {
         let next = self.column(&ends, &mut body)?;
         let nodes = self.new.len() - before;
         let (count, ty) = (run.count, ty.clone());
-        let repeat = self.new.add_typed(Op::Repeat { count }, &[carry, next], ty, Vec::new());
+        let repeat = self
+            .new
+            .add_typed(Op::Repeat { count }, &[carry, next], ty, Vec::new());
         self.outside.insert(*ends.last()?, repeat);
         // Appends that nothing in the layer reads would be lost.
-        let appends = chain.segment.iter().filter(|(v, s)| {
-            (run.start..run.end()).contains(*s) && self.old.op(**v).has_effect()
-        });
-        appends.map(|(v, _)| *v).all(|v| body.appended.contains(&v)).then_some(nodes)
+        let appends = chain
+            .segment
+            .iter()
+            .filter(|(v, s)| (run.start..run.end()).contains(*s) && self.old.op(**v).has_effect());
+        appends
+            .map(|(v, _)| *v)
+            .all(|v| body.appended.contains(&v))
+            .then_some(nodes)
     }
 
     /// The value of the new graph that is `column[i]` in turn i.
@@ -168,13 +176,18 @@ impl Builder<'_> {
         {
             return Some(*new);
         }
-        Some(self.new.add_typed(op, &operands, first.ty.clone(), first.origin.clone()))
+        Some(
+            self.new
+                .add_typed(op, &operands, first.ty.clone(), first.origin.clone()),
+        )
     }
 
     /// One constant if all are equal, else a stack.
     fn constants(&mut self, column: &[ValueId]) -> Option<ValueId> {
-        let each: Option<Vec<Arc<Const>>> =
-            column.iter().map(|v| self.old.as_const(*v).cloned()).collect();
+        let each: Option<Vec<Arc<Const>>> = column
+            .iter()
+            .map(|v| self.old.as_const(*v).cloned())
+            .collect();
         let each = each?;
         let first = each.first()?.clone();
         if each.iter().all(|c| equal(&first, c)) {
@@ -199,7 +212,10 @@ impl Builder<'_> {
             .collect();
         let states = states?;
         let first = (*states.first()?).clone();
-        if states.iter().any(|s| s.ty() != first.ty() || !s.turns.is_empty()) {
+        if states
+            .iter()
+            .any(|s| s.ty() != first.ty() || !s.turns.is_empty())
+        {
             return None;
         }
         let names = states.iter().map(|s| s.name.clone()).collect();

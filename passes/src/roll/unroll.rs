@@ -11,7 +11,10 @@ use llmc_ir::{Graph, Op, State, ValueId, regions};
 /// If a repeat makes no sense, with what is wrong.
 pub fn unroll(graph: &Graph) -> Result<Graph, String> {
     let regions = regions(graph).map_err(|problems| {
-        let all: Vec<String> = problems.into_iter().map(|(v, m)| format!("{v} {m}")).collect();
+        let all: Vec<String> = problems
+            .into_iter()
+            .map(|(v, m)| format!("{v} {m}"))
+            .collect();
         all.join("; ")
     })?;
     let mut new = Graph::new(graph.name.clone());
@@ -46,7 +49,9 @@ pub fn unroll(graph: &Graph) -> Result<Graph, String> {
         values.insert(id, carried);
     }
     for (name, id) in &graph.outputs {
-        let value = values.get(id).ok_or_else(|| format!("output `{name}` is lost"))?;
+        let value = values
+            .get(id)
+            .ok_or_else(|| format!("output `{name}` is lost"))?;
         new.add_output(name.clone(), *value);
     }
     new.remove_dead();
@@ -72,25 +77,30 @@ fn copy(
             }
             None => node.op.clone(),
         },
-        Op::Append { state } => match graph.tables().state(*state).filter(|s| !s.turns.is_empty()) {
-            Some(stack) => {
-                let name = stack.turns.get(turn);
-                let name = name.ok_or_else(|| format!("{state} has no turn {turn}"))?;
-                let of_turn = State {
-                    name: name.clone(),
-                    turns: Vec::new(),
-                    ..stack.clone()
-                };
-                Op::Append {
-                    state: new.add_state(of_turn),
+        Op::Append { state } => {
+            match graph.tables().state(*state).filter(|s| !s.turns.is_empty()) {
+                Some(stack) => {
+                    let name = stack.turns.get(turn);
+                    let name = name.ok_or_else(|| format!("{state} has no turn {turn}"))?;
+                    let of_turn = State {
+                        name: name.clone(),
+                        turns: Vec::new(),
+                        ..stack.clone()
+                    };
+                    Op::Append {
+                        state: new.add_state(of_turn),
+                    }
                 }
+                None => node.op.clone(),
             }
-            None => node.op.clone(),
-        },
+        }
         op => op.clone(),
     };
-    let operands: Option<Vec<ValueId>> =
-        node.operands.iter().map(|v| values.get(v).copied()).collect();
+    let operands: Option<Vec<ValueId>> = node
+        .operands
+        .iter()
+        .map(|v| values.get(v).copied())
+        .collect();
     let operands = operands.ok_or_else(|| format!("an operand of {id} is missing"))?;
     let copied = new.add_typed(op, &operands, node.ty.clone(), node.origin.clone());
     values.insert(id, copied);

@@ -4,9 +4,9 @@ use llmc_ir::{Layout, MaskKind, Node, State, StateId, ValueId};
 use llmc_isa::{DType, Queue};
 
 use super::build::{at, page};
-use crate::alloc::{ALIGN, align_up};
 use super::layout::{Columns, extent};
 use super::{Lower, Reason, Sram, Value, chip_type};
+use crate::alloc::{ALIGN, align_up};
 use crate::tile::{BufferId, Copy, Expr, Extent, OpKind, Space, att_state_bytes};
 
 /// A state in DRAM: `[kv_heads][capacity][head_dim]`, KV heads shared out over the cores.

@@ -33,7 +33,12 @@ impl Lower<'_> {
     /// The rows that the first turn begins with; every turn overwrites them with those of the next.
     pub(super) fn carry(&mut self, id: ValueId, node: &Node) -> Result<Value, Reason> {
         let init = self.sram(node, 0)?;
-        let shared = self.values.values().filter(|v| v.is_in(init.buffer)).count() > 1;
+        let shared = self
+            .values
+            .values()
+            .filter(|v| v.is_in(init.buffer))
+            .count()
+            > 1;
         let used = node.operands.iter().any(|v| self.graph.use_count(*v) > 1);
         if !shared && !used && init.columns == self.columns(&node.ty)? {
             return Ok(Value::Sram(init));
@@ -55,7 +60,9 @@ impl Lower<'_> {
     /// The rows of the carry as the place for the result of the node that ends the turn, if it can write there: an
     /// elementwise op may read what it overwrites, others may not.
     pub(super) fn carried(&self, id: ValueId, node: &Node, columns: Columns) -> Option<Sram> {
-        let (_, carry) = self.target.filter(|(next, carry)| *next == id && carry.columns == columns)?;
+        let (_, carry) = self
+            .target
+            .filter(|(next, carry)| *next == id && carry.columns == columns)?;
         let reads = |v: &ValueId| self.values.get(v).is_some_and(|v| v.is_in(carry.buffer));
         let elementwise = matches!(node.op, Op::Binary(_) | Op::Unary(_));
         (elementwise || !node.operands.iter().any(reads)).then_some(carry)
