@@ -55,7 +55,12 @@ impl Engine {
     ///
     /// # Errors
     /// If it is neither, or does not fit the chip; or if compiler options are given for a compiled program.
-    pub fn open(model: &Path, args: &CompileArgs, io: &mut Io) -> Result<Engine, Error> {
+    pub fn open(
+        model: &Path,
+        args: &CompileArgs,
+        threads: usize,
+        io: &mut Io,
+    ) -> Result<Engine, Error> {
         let compiled_here = !file::is_elf(model)?;
         let (binary, chip) = if compiled_here {
             (compile::in_memory(model, args, io)?, None)
@@ -70,8 +75,11 @@ impl Engine {
         };
         let binary = Arc::new(binary);
         let cannot = || format!("cannot run `{}`", model.display());
-        let session =
-            Session::new(Arc::clone(&binary), chip, Options::default()).context(cannot)?;
+        let options = Options {
+            threads,
+            ..Options::default()
+        };
+        let session = Session::new(Arc::clone(&binary), chip, options).context(cannot)?;
         let chunk = session.chunk();
         Ok(Engine {
             binary,

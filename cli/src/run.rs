@@ -38,6 +38,9 @@ pub struct Options {
     /// What to compute
     #[arg(long, value_enum, default_value_t = How::Full)]
     mode: How,
+    /// Threads of this host; the values do not depend on it
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    threads: usize,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -105,6 +108,7 @@ pub fn run(options: &Options, io: &mut Io) -> Result<(), Error> {
     let cannot = || format!("cannot run `{}`", options.file.display());
     let emulation = Emulation {
         mode,
+        threads: options.threads,
         ..Emulation::default()
     };
     let mut session = Session::new(binary, None, emulation).context(cannot)?;

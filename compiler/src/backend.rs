@@ -49,6 +49,7 @@ impl Finished {
         let debug = DebugMap {
             ops: self.code.ops.clone(),
             inst_op: self.code.inst_op.clone(),
+            buffers: self.code.buffers.clone(),
         };
         disassemble(&program, Some(&debug))
     }

@@ -8,8 +8,8 @@ use crate::options::CompileOptions;
 use crate::tile::{PackError, Program, WeightItem, WeightPlan};
 use llmc_ir::{Graph, Module, Type};
 use llmc_isa::container::{
-    BinaryBuilder, DebugMap, Entry, IoTensor, LaunchRegister, Manifest, ModelInfo, StateTensor,
-    WeightSource, WeightsImage,
+    BinaryBuilder, DebugBuffer, DebugMap, Entry, IoTensor, LaunchRegister, Manifest, ModelInfo,
+    StateTensor, WeightSource, WeightsImage,
 };
 use std::io::{self, Write};
 
@@ -100,6 +100,14 @@ pub fn link(
                 .map(|&op| if op == 0 { 0 } else { op + first }),
         );
         debug.ops.extend(entry.code.ops.iter().cloned());
+        let offset = code.len() as u64;
+        debug
+            .buffers
+            .extend(entry.code.buffers.iter().map(|b| DebugBuffer {
+                first: b.first + offset,
+                last: b.last + offset,
+                ..b.clone()
+            }));
         code.extend(entry.code.insts.iter().copied());
     }
     let bounds = module

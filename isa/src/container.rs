@@ -16,8 +16,8 @@ mod validate;
 mod write;
 
 pub use manifest::{
-    DebugMap, DebugOp, Entry, IoTensor, LaunchRegister, Manifest, ModelInfo, StateTensor,
-    WeightsImage,
+    DebugBuffer, DebugMap, DebugOp, Entry, IoTensor, LaunchRegister, Manifest, ModelInfo,
+    StateTensor, WeightsImage,
 };
 pub use read::{Binary, ContainerError};
 pub use validate::dtype_bytes;

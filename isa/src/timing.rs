@@ -335,12 +335,17 @@ fn att_step(i: &AttStep, chip: &Chip) -> Cost {
         .att_startup_cycles()
         .saturating_add(products)
         .saturating_add(exponentials);
+    // Codes are widened and scaled once each on the way in, ahead of the array: that takes energy, but no time.
+    let widened = match i.kv_type.is_int() {
+        true => 2 * volume([i.kv.n, i.d.into()]),
+        false => 0,
+    };
     let mut cost = Cost {
         busy,
-        vpu_ops: scores,
+        vpu_ops: scores.saturating_add(widened),
         ..Cost::default()
     };
-    // Quantised keys and values widen on the way in.
+    // So the products are never narrower than bf16.
     let class = match i.kv_type {
         DType::F32 => MacClass::F32,
         _ => MacClass::Bf16,

@@ -332,6 +332,8 @@ pub enum FaultKind {
         /// The class of the product.
         class: MacClass,
     },
+    /// The weights are not those that the binary was written with.
+    WeightHash(String),
     /// The emulator contradicts itself.
     Internal(String),
 }
@@ -359,6 +361,7 @@ impl FaultKind {
         "runaway",
         "no-such-semaphore",
         "no-such-product",
+        "weights-hash",
     ];
 
     /// Whose problem it is.
@@ -383,30 +386,27 @@ impl FaultKind {
             | FaultKind::PcEnd { .. }
             | FaultKind::Leftover(_)
             | FaultKind::Deadlock(_)
-            | FaultKind::Runaway { .. } => Category::Program,
+            | FaultKind::Runaway { .. }
+            | FaultKind::WeightHash(_) => Category::Program,
         }
     }
 
-    /// The DRAM address it is about, if it is about one.
-    pub fn dram_address(&self) -> Option<u64> {
+    /// The byte of a memory it is about, if it is about one.
+    pub fn place(&self) -> Option<(Space, u64)> {
         match self {
-            FaultKind::OutOfBounds {
-                space: Space::Dram,
-                start,
-                ..
+            FaultKind::OutOfBounds { space, start, .. } => Some((*space, *start)),
+            FaultKind::Straddle { start, .. } | FaultKind::WeightWrite { start, .. } => {
+                Some((Space::Dram, *start))
             }
-            | FaultKind::Straddle { start, .. }
-            | FaultKind::WeightWrite { start, .. } => Some(*start),
-            FaultKind::Uninit {
-                space: Space::Dram,
-                at,
-                ..
+            FaultKind::Uninit { space, at, .. } | FaultKind::Race { space, at, .. } => {
+                Some((*space, *at))
             }
-            | FaultKind::Race {
-                space: Space::Dram,
-                at,
+            FaultKind::Misaligned {
+                space,
+                value,
+                stride: false,
                 ..
-            } => Some(*at),
+            } => Some((*space, *value)),
             _ => None,
         }
     }
@@ -434,6 +434,7 @@ impl FaultKind {
             FaultKind::Runaway { .. } => "runaway",
             FaultKind::NoSuchSem { .. } => "no-such-semaphore",
             FaultKind::NoSuchProduct { .. } => "no-such-product",
+            FaultKind::WeightHash(_) => "weights-hash",
             FaultKind::Internal(_) => "internal",
         }
     }
@@ -461,6 +462,7 @@ impl FaultKind {
             FaultKind::NoSuchSem { .. } | FaultKind::NoSuchProduct { .. } => {
                 "compile for this chip"
             }
+            FaultKind::WeightHash(_) => "copy or compile the file again",
             FaultKind::Internal(_) => "please report this with the binary",
             _ => "",
         }
@@ -648,7 +650,7 @@ impl fmt::Display for FaultKind {
                     class.name()
                 )
             }
-            FaultKind::Internal(what) => f.write_str(what),
+            FaultKind::WeightHash(what) | FaultKind::Internal(what) => f.write_str(what),
         }
     }
 }
@@ -664,7 +666,7 @@ pub struct Fault {
     pub entry: String,
     /// Cycle of the launch.
     pub cycle: u64,
-    /// The tensor whose DRAM is concerned, and where in it.
+    /// The buffer that is concerned, and where in it.
     pub buffer: Option<String>,
 }
 

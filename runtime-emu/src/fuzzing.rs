@@ -160,6 +160,7 @@ pub fn run_program(data: &[u8]) {
             mode,
             races: true,
             max_instructions: 2000,
+            threads: 1,
         };
         let mut machine = Machine::new(binary.clone(), None, options).expect("it fits");
         let ram = [0x3d; (DRAM - WEIGHTS) as usize];

@@ -24,6 +24,7 @@ mod launch;
 pub mod machine;
 pub mod memory;
 pub mod stats;
+mod threads;
 
 pub use fault::{Category, Fault, FaultKind};
 pub use host::{RunError, Session};

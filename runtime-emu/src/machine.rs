@@ -1,10 +1,11 @@
 //! The chip with one program loaded. DRAM keeps its content from launch to launch.
 
 use crate::engines::Scratch;
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::launch::{Launch, Request};
 use crate::memory::{Access, Conflict, Dram, DramError, Memory, Place};
 use crate::stats::LaunchStats;
+use crate::threads::Threads;
 use llmc_isa::Chip;
 use llmc_isa::container::{Binary, Entry};
 use std::ops::Range;
@@ -33,6 +34,8 @@ pub struct Options {
     pub races: bool,
     /// A launch that executes more instructions than this is stopped.
     pub max_instructions: u64,
+    /// Threads of this host that compute matrix products; the results do not depend on it.
+    pub threads: usize,
 }
 
 impl Default for Options {
@@ -41,6 +44,7 @@ impl Default for Options {
             mode: Mode::Full,
             races: true,
             max_instructions: 1_000_000_000,
+            threads: 1,
         }
     }
 }
@@ -63,6 +67,14 @@ pub enum SetupError {
     /// The memory cannot be set up.
     #[error(transparent)]
     Memory(#[from] DramError),
+    /// The host does not give as many threads.
+    #[error("cannot start {count} threads: {reason}")]
+    Threads {
+        /// How many were asked for.
+        count: usize,
+        /// What the host says.
+        reason: String,
+    },
 }
 
 /// A read or write by the host that is not possible.
@@ -97,6 +109,7 @@ pub struct Machine {
     options: Options,
     memory: Memory,
     scratch: Scratch,
+    threads: Threads,
 }
 
 impl Machine {
@@ -146,6 +159,9 @@ impl Machine {
                 )));
             }
         }
+        let count = options.threads;
+        let threads =
+            Threads::new(count).map_err(|reason| SetupError::Threads { count, reason })?;
         let data = options.mode != Mode::Timing;
         let w = &manifest.weights;
         let weights = w.dram_addr..w.dram_addr.saturating_add(w.bytes);
@@ -158,6 +174,7 @@ impl Machine {
             options,
             memory,
             scratch: Scratch::default(),
+            threads,
         })
     }
 
@@ -176,11 +193,23 @@ impl Machine {
         &self.options
     }
 
-    /// Launches an entry of the binary with these launch registers.
+    /// Launches an entry of the binary with these launch registers. Unless no values are computed, the first launch of a
+    /// binary checks the hash of its weights.
     ///
     /// # Errors
     /// The fault that stopped it. DRAM is then as the program left it.
     pub fn launch(&mut self, entry: &Entry, regs: &[i64]) -> Result<LaunchStats, Box<Fault>> {
+        if self.options.mode != Mode::Timing
+            && let Err(damaged) = self.binary.verify_weights()
+        {
+            return Err(Box::new(Fault {
+                kind: FaultKind::WeightHash(damaged.to_string()),
+                site: None,
+                entry: entry.name.clone(),
+                cycle: 0,
+                buffer: None,
+            }));
+        }
         let request = Request {
             entry: &entry.name,
             code: self.binary.entry_code(entry),
@@ -192,6 +221,7 @@ impl Machine {
             timed: self.options.mode != Mode::Function,
             races: self.options.races && self.options.mode != Mode::Timing,
             max_instructions: self.options.max_instructions,
+            threads: &self.threads,
         };
         Launch::run(request, &mut self.memory, &mut self.scratch)
     }

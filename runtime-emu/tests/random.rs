@@ -142,7 +142,7 @@ proptest! {
         let binary = binary(seed, length);
         let entry = binary.manifest().entries[0].clone();
         let run = |mode, races| {
-            let options = Options { mode, races, max_instructions: 2000 };
+            let options = Options { mode, races, max_instructions: 2000, threads: 1 };
             let mut machine = Machine::new(binary.clone(), None, options).unwrap();
             machine.write_dram(1024, &[0x3d; 3072]).unwrap();
             let result = machine.launch(&entry, &[3]);

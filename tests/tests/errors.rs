@@ -1,5 +1,7 @@
 //! What the command line says when something is wrong: the exit code, the message, and that nothing is left half-written.
 
+use llmc_isa::container::Binary;
+use llmc_isa::{Inst, WORD_BYTES, asm, encode};
 use llmc_tensor::{Tensor, npy};
 use llmc_tests::{llmc, onnx::externalise, shakespeare};
 use std::fs;
@@ -393,4 +395,100 @@ fn a_tile_that_does_not_fit() {
         "says how much is missing:\n{err}"
     );
     assert!(names(folder.path()).is_empty());
+}
+
+/// A copy of the example in which `change` has been applied to the file.
+fn changed(folder: &Path, change: impl Fn(&Binary, &mut [u8])) -> PathBuf {
+    let binary = Binary::read(&compiled()).unwrap();
+    let mut bytes = fs::read(compiled()).unwrap();
+    change(&binary, &mut bytes);
+    let path = folder.join("changed.llmc");
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// Where `part` begins in `bytes`.
+fn find(bytes: &[u8], part: &[u8]) -> usize {
+    let mut windows = bytes.windows(part.len());
+    windows.position(|w| w == part).unwrap()
+}
+
+/// One bit of the weights is enough; without values nobody looks.
+#[test]
+fn damaged_weights() {
+    let folder = TempDir::new().unwrap();
+    let path = changed(folder.path(), |binary, bytes| {
+        let weights = binary.weights();
+        let at = find(bytes, &weights[..4096]);
+        bytes[at + weights.len() / 2] ^= 4;
+    });
+    let ids = tokens(folder.path(), &[0, 5]);
+    let out = folder.path().join("logits.npy");
+    let args = [
+        "eval",
+        text(&path),
+        "--tokens",
+        text(&ids),
+        "--logits",
+        text(&out),
+    ];
+    fails(
+        1,
+        &args,
+        &["the weights are damaged", "BLAKE3", "changed.llmc"],
+    );
+    let timing = ["run", text(&path), "--entry", "decode", "--mode", "timing"];
+    let ran = llmc([&timing[..], &["--launch", "past=3"]].concat());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+}
+
+/// The first load into a ring is left out: the fault names the buffer, the tile op and the ONNX node of the one that reads.
+#[test]
+fn a_fault_of_a_compiled_program_names_its_source() {
+    let folder = TempDir::new().unwrap();
+    let path = changed(folder.path(), |binary, bytes| {
+        let entry = binary.manifest().entry("decode").unwrap();
+        let code = binary.entry_code(entry);
+        let rings = &binary.debug().buffers;
+        let loads_ring = |inst: &Inst| match inst {
+            Inst::DmaLoad(i) => {
+                let at = u64::from(i.dst.off);
+                rings.iter().any(|b| b.page > 0 && b.sram && b.addr == at)
+            }
+            _ => false,
+        };
+        let first = code.iter().position(loads_ring).unwrap();
+        let words: Vec<u8> = binary
+            .code()
+            .iter()
+            .flat_map(|i| encode(i).unwrap())
+            .collect();
+        let at = find(bytes, &words) + (entry.code_offset as usize + first) * WORD_BYTES;
+        let nothing = asm::parse_inst("ctl.add rd=r0, ra=r0, rb=r0").unwrap();
+        bytes[at..][..WORD_BYTES].copy_from_slice(&encode(&nothing).unwrap());
+    });
+    let ids = tokens(folder.path(), &[0]);
+    let out = folder.path().join("logits.npy");
+    let says = [
+        "read of uninitialised memory: operand",
+        "SRAM of core 0",
+        "from tile op `",
+        "graph node `",
+        "ONNX `",
+        "touching ring `",
+        ", page 0, byte 0x0",
+        "in entry `decode`",
+    ];
+    let args = [
+        "eval",
+        text(&path),
+        "--tokens",
+        text(&ids),
+        "--logits",
+        text(&out),
+        "--via",
+        "decode",
+    ];
+    let err = fails(1, &args, &says);
+    eprintln!("{err}");
 }

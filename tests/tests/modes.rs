@@ -29,8 +29,13 @@ fn compile(folder: &Path, chip: &str) -> PathBuf {
 
 /// A prompt, a few decoded tokens and a scored text: all logits and what each took.
 fn logits(binary: &Path, mode: Mode) -> (Vec<f32>, Vec<LaunchStats>) {
+    with_threads(binary, mode, 1)
+}
+
+fn with_threads(binary: &Path, mode: Mode, threads: usize) -> (Vec<f32>, Vec<LaunchStats>) {
     let options = Options {
         mode,
+        threads,
         ..Options::default()
     };
     let case = &greedy_cases()[0];
@@ -57,6 +62,21 @@ fn timing_mode_takes_the_same_cycles() {
         assert_eq!(full, timing, "{chip}");
         let (same, _) = logits(&binary, Mode::Function);
         assert!(values == same, "{chip}: values depend on keeping time");
+    }
+}
+
+#[test]
+fn threads_give_the_same_bits_and_cycles() {
+    let folder = TempDir::new().unwrap();
+    let binary = compile(folder.path(), "edge");
+    let bits = |(values, stats): (Vec<f32>, Vec<LaunchStats>)| {
+        let bits: Vec<u32> = values.iter().map(|v| v.to_bits()).collect();
+        (bits, stats)
+    };
+    let one = bits(with_threads(&binary, Mode::Full, 1));
+    for threads in [2, 3] {
+        let found = bits(with_threads(&binary, Mode::Full, threads));
+        assert!(found == one, "{threads} threads give other bits or cycles");
     }
 }
 

@@ -10,9 +10,10 @@ mod regs;
 #[cfg(test)]
 mod tests;
 
-use crate::tile::{Expr, Op, OpPrinter, Program, RingId, Stmt, VarId};
+use crate::tile::{Expr, Op, OpPrinter, Place, Program, RingId, Space, Stmt, VarId};
+use crate::uses;
 use linear::{Atom, Linear, Values};
-use llmc_isa::container::DebugOp;
+use llmc_isa::container::{DebugBuffer, DebugOp};
 use llmc_isa::inst::{
     CtlAdd, CtlAddi, CtlCore, CtlDiv, CtlHalt, CtlLaunch, CtlLi, CtlLoop, CtlMadd, CtlMax, CtlMin,
     CtlMod, SemPost, SemWait,
@@ -36,6 +37,8 @@ pub struct Code {
     pub ops: Vec<DebugOp>,
     /// Per instruction: 1 + index into `ops`, or 0.
     pub inst_op: Vec<u32>,
+    /// What lies where, with the instructions that use it.
+    pub buffers: Vec<DebugBuffer>,
     /// Most controller registers in use at a time.
     pub registers: usize,
 }
@@ -64,6 +67,7 @@ pub fn emit(program: &Program) -> Result<Code, EmitError> {
             insts: Vec::new(),
             ops: Vec::new(),
             inst_op: Vec::new(),
+            buffers: Vec::new(),
             registers: 0,
         },
         regs: Registers::new(),
@@ -75,11 +79,13 @@ pub fn emit(program: &Program) -> Result<Code, EmitError> {
         source: 0,
         waiting: Vec::new(),
         latest: [0; Queue::ALL.len()],
+        used: BTreeMap::new(),
         at: String::new(),
     };
     match e.run() {
         Ok(()) => Ok(Code {
             registers: e.regs.most(),
+            buffers: buffers(program, &e.used),
             ..e.code
         }),
         Err(problem) => Err(EmitError {
@@ -110,8 +116,44 @@ struct Emitter<'a> {
     waiting: Vec<(Queue, usize)>,
     /// Source of the latest op of each queue.
     latest: [u32; Queue::ALL.len()],
+    /// First and last instruction that uses a place.
+    used: BTreeMap<Place, (u64, u64)>,
     /// Text of the current statement, for errors.
     at: String,
+}
+
+/// The places that are used, for the debug map.
+fn buffers(program: &Program, used: &BTreeMap<Place, (u64, u64)>) -> Vec<DebugBuffer> {
+    let describe = |(place, (first, last)): (&Place, &(u64, u64))| {
+        let (name, sram, addr, bytes, page) = match place {
+            Place::Buffer(id) => {
+                let b = program.buffers.get(id.index())?;
+                let name = match &b.space {
+                    Space::Sram => format!("buffer `{}`", b.name),
+                    Space::Weights(name) => format!("weights `{name}`"),
+                    Space::State(name) => format!("state `{name}`"),
+                    Space::Input(name) => format!("input `{name}`"),
+                    Space::Output(name) => format!("output `{name}`"),
+                };
+                (name, b.space == Space::Sram, b.addr?, b.bytes, 0)
+            }
+            Place::Page(id) => {
+                let r = program.rings.get(id.index())?;
+                let bytes = r.page * u64::from(r.slots);
+                (format!("ring `{}`", r.name), true, r.addr?, bytes, r.page)
+            }
+        };
+        Some(DebugBuffer {
+            name,
+            sram,
+            addr,
+            bytes,
+            page,
+            first: *first,
+            last: *last,
+        })
+    };
+    used.iter().filter_map(describe).collect()
 }
 
 type Done<T = ()> = Result<T, String>;
@@ -228,6 +270,13 @@ impl<'a> Emitter<'a> {
             self.settle(op.queue, self.source);
         }
         let inst = ops::inst(self, op)?;
+        if self.wanted.is_none() {
+            let at = self.code.insts.len() as u64;
+            for used in uses::of_op(op) {
+                let range = self.used.entry(used.place).or_insert((at, at));
+                range.1 = at;
+            }
+        }
         self.push(inst)
     }
 

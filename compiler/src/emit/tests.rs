@@ -5,7 +5,7 @@ use super::*;
 use crate::report::walk;
 use crate::sync::synchronise;
 use crate::testing::*;
-use crate::tile::{Extent, Mode, Place, Reach, Scope, Space};
+use crate::tile::{Extent, Mode, Reach, Scope};
 use llmc_isa::access::{self, accesses};
 use llmc_isa::asm;
 use proptest::prelude::*;

@@ -130,6 +130,7 @@ fn the_debug_map_becomes_comments() {
     let debug = DebugMap {
         ops: vec![op],
         inst_op: vec![0, 1],
+        buffers: Vec::new(),
     };
     let text = disassemble(&program, Some(&debug));
     assert_eq!(

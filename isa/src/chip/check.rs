@@ -258,7 +258,7 @@ impl Checker<'_> {
             self.report(
                 "claim.cores",
                 format!(
-                    "is {claim}, but the mesh of {x} x {y} has {} cores",
+                    "is {claim}, but the mesh of {x} x {y} has {} cores{CLAIM}",
                     chip.cores()
                 ),
             );
@@ -272,7 +272,7 @@ impl Checker<'_> {
             let kib = chip.core_sram_kib();
             self.report(
                 "claim.sram_mib",
-                format!("is {claim}, but {x} x {y} cores of {kib} KiB have {found}"),
+                format!("is {claim}, but {x} x {y} cores of {kib} KiB have {found}{CLAIM}"),
             );
         }
         let (claim, found) = (chip.claim_bf16_tflops(), chip.peak_bf16_ops_per_s() / 1e12);
@@ -282,12 +282,16 @@ impl Checker<'_> {
             self.report(
                 "claim.bf16_tflops",
                 format!(
-                    "is {claim}, but {cores} arrays of {rows} x {cols} at {mhz} MHz give {found:.1}"
+                    "is {claim}, but {cores} arrays of {rows} x {cols} at {mhz} MHz give {found:.1}{CLAIM}"
                 ),
             );
         }
     }
 }
+
+/// What to do about a claim that does not hold.
+const CLAIM: &str =
+    "; a claim says what the numbers should add up to: change it along with them, or set it to 0";
 
 impl Chip {
     /// Every inconsistency between the numbers, in plain words, in the order of the file.

@@ -146,6 +146,42 @@ pub struct DebugMap {
     /// For each instruction of `.text`: 1 + index in `ops`, or 0 for none. May be shorter than the code.
     #[prost(uint32, repeated, tag = "2")]
     pub inst_op: Vec<u32>,
+    /// What lies where in the memories.
+    #[prost(message, repeated, tag = "3")]
+    pub buffers: Vec<DebugBuffer>,
+}
+
+/// A buffer of the tile program. SRAM is used again, so its buffers hold for some instructions only.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct DebugBuffer {
+    /// Kind and name, such as "ring `kv`".
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// In the SRAM of each core, not in DRAM.
+    #[prost(bool, tag = "2")]
+    pub sram: bool,
+    /// First byte.
+    #[prost(uint64, tag = "3")]
+    pub addr: u64,
+    /// Size in bytes, all pages included.
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+    /// Bytes of a page; 0 if it has none.
+    #[prost(uint64, tag = "5")]
+    pub page: u64,
+    /// First instruction of `.text` that uses it.
+    #[prost(uint64, tag = "6")]
+    pub first: u64,
+    /// Last instruction of `.text` that uses it.
+    #[prost(uint64, tag = "7")]
+    pub last: u64,
+}
+
+impl DebugBuffer {
+    /// Instructions between `index` and those that use the buffer; 0 if it is among them.
+    fn distance(&self, index: u64) -> u64 {
+        self.first.saturating_sub(index) + index.saturating_sub(self.last)
+    }
 }
 
 /// An operation of the tile program and what it stands for.
@@ -163,6 +199,14 @@ pub struct DebugOp {
 }
 
 impl DebugMap {
+    /// The buffer at a byte of the SRAM or the DRAM when instruction `index` of `.text` runs; of several, the one that is used
+    /// nearest to it.
+    pub fn buffer(&self, sram: bool, at: u64, index: u64) -> Option<&DebugBuffer> {
+        let there = |b: &&DebugBuffer| b.sram == sram && at >= b.addr && at - b.addr < b.bytes;
+        let all = self.buffers.iter().filter(there);
+        all.min_by_key(|b| (b.distance(index), b.bytes))
+    }
+
     /// The source of instruction `index` of `.text`.
     pub fn op(&self, index: usize) -> Option<&DebugOp> {
         let id = *self.inst_op.get(index)?;

@@ -12,6 +12,7 @@ use object::read::elf::{FileHeader as _, SectionHeader as _};
 use prost::Message;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// Why a file is not a valid program, or cannot be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +43,8 @@ pub struct Binary {
     debug: DebugMap,
     chip: Chip,
     code: Vec<Inst>,
+    /// The hash of the weights, once it has been computed.
+    hash: OnceLock<blake3::Hash>,
 }
 
 /// The bytes of the file.
@@ -61,7 +64,7 @@ impl Data {
 }
 
 impl Binary {
-    /// Maps and validates a file. The hash of the weights is not computed: see [`Binary::verify_weights`].
+    /// Maps and validates a file. The weights are not read: [`Binary::verify_weights`] does that, before the first launch.
     pub fn read(path: &Path) -> Result<Binary, ContainerError> {
         let name = path.display().to_string();
         let fail =
@@ -111,6 +114,7 @@ impl Binary {
             chip,
             code,
             data,
+            hash: OnceLock::new(),
         })
     }
 
@@ -172,9 +176,9 @@ impl Binary {
             .collect()
     }
 
-    /// Reads all weights and compares their hash with the manifest's.
+    /// Compares the hash of the weights with the manifest's. The first call reads all weights; the others are free.
     pub fn verify_weights(&self) -> Result<(), ContainerError> {
-        let hash = blake3::hash(self.weights());
+        let hash = self.hash.get_or_init(|| blake3::hash(self.weights()));
         if hash.as_bytes().as_slice() == self.manifest.weights.blake3 {
             return Ok(());
         }

@@ -66,6 +66,7 @@ fn builder() -> BinaryBuilder {
         debug: DebugMap {
             ops: vec![op],
             inst_op: vec![0, 1],
+            buffers: Vec::new(),
         },
         chip: Chip::load("edge").unwrap(),
         code,

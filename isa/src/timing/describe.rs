@@ -70,6 +70,10 @@ pub const FAULTS: &[(&str, &str)] = &[
     ),
     ("end of code", "control runs past the last instruction"),
     ("runaway", "more instructions than the host allows"),
+    (
+        "weights hash",
+        "the weights are not those the binary was written with; found before the first launch that computes values",
+    ),
 ];
 
 const CTL: &str = "`ctl.issue_cycles`, which is also what dispatching any other instruction takes";
@@ -246,7 +250,8 @@ pub fn describe(inst: &Inst) -> Description {
         Inst::AttStep(_) => (
             "`att.startup_cycles + ceil(2*rows*heads*kv*d / att.macs_per_cycle) + ceil(rows*heads*kv / att.exps_per_cycle)`, hidden rows included",
             "",
-            "2\\*rows\\*heads\\*kv\\*d of `mac_f32` if keys and values are f32, else of `mac_bf16`; `vpu`: rows\\*heads\\*kv; `sram`: bytes of queries, \
+            "2\\*rows\\*heads\\*kv\\*d of `mac_f32` if keys and values are f32, else of `mac_bf16`, to which narrower types widen on the way in; `vpu`: rows\\*heads\\*kv, and 2\\*kv\\*d for \
+             codes of i8 or i4, which are widened and scaled once each; `sram`: bytes of queries, \
              keys, values and state",
             MEMORY,
         ),
@@ -313,7 +318,10 @@ mod tests {
             assert!(FAULTS.iter().any(|(known, _)| known == name), "{name}");
         }
         for (known, _) in FAULTS {
-            assert!(named.contains(known) || *known == "bad encoding", "{known}");
+            assert!(
+                named.contains(known) || ["bad encoding", "weights hash"].contains(known),
+                "{known}"
+            );
         }
     }
 }

@@ -12,6 +12,7 @@ mod vpu;
 use crate::fault::FaultKind;
 use crate::kernels::Kernels;
 use crate::memory::{Access, Memory, Trap};
+use crate::threads::Threads;
 use llmc_isa::{Scope, Val};
 use std::ops::Range;
 
@@ -33,6 +34,7 @@ pub(crate) struct Effect<'a> {
     /// Cores of the chip.
     pub(crate) cores: u32,
     pub(crate) kernels: &'static Kernels,
+    pub(crate) threads: &'a Threads,
     pub(crate) scratch: &'a mut Scratch,
 }
 

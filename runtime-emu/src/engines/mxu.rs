@@ -74,24 +74,32 @@ impl Effect<'_> {
             i.b_panel_stride as usize / b_size as usize
         };
         match i.b_type {
-            DType::F32 => self.kernels.mm_f32(&mut Mm {
-                a: rows,
-                b: elements(image)?,
-                stride,
-                c,
-                m,
-                k,
-                panels,
-            }),
-            DType::Bf16 => self.kernels.mm_bf16(&mut Mm {
-                a: rows,
-                b: elements(image)?,
-                stride,
-                c,
-                m,
-                k,
-                panels,
-            }),
+            DType::F32 => {
+                let b = elements(image)?;
+                let g = Mm {
+                    a: rows,
+                    b,
+                    stride,
+                    c,
+                    m,
+                    k,
+                    panels,
+                };
+                self.threads.mm(g, |g| self.kernels.mm_f32(g));
+            }
+            DType::Bf16 => {
+                let b = elements(image)?;
+                let g = Mm {
+                    a: rows,
+                    b,
+                    stride,
+                    c,
+                    m,
+                    k,
+                    panels,
+                };
+                self.threads.mm(g, |g| self.kernels.mm_bf16(g));
+            }
             other => {
                 let what = format!("`mxu.mm` of {}, which does not decode", other.name());
                 return Err(FaultKind::Internal(what).into());
@@ -196,7 +204,7 @@ impl Effect<'_> {
                 row[..n].copy_from_slice(elements::<f32>(bytes)?);
             }
         }
-        self.kernels.mmq(&mut Mmq {
+        let product = Mmq {
             a: match int {
                 true => Left::Int(&codes, &row_scales),
                 false => Left::Float(rows),
@@ -211,7 +219,8 @@ impl Effect<'_> {
             group,
             groups,
             panels: panels as usize,
-        });
+        };
+        self.threads.mmq(product, |g| self.kernels.mmq(g));
         let sram = self.memory.sram_mut(self.core);
         for (r, row) in c.chunks_exact(row).enumerate() {
             put_f32(

@@ -157,6 +157,7 @@ proptest! {
             core: 0,
             cores: 2,
             kernels: Kernels::get(),
+ threads: &crate::threads::Threads::default(),
             scratch: &mut scratch,
         };
         match execute(&mut effect, &inst) {

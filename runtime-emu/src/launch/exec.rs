@@ -53,6 +53,7 @@ impl Step<'_, '_> {
             core: self.core,
             cores: run.cores,
             kernels: run.kernels,
+            threads: run.req.threads,
             scratch: &mut *run.scratch,
         };
         f(&mut effect).map(|()| Flow::Next)

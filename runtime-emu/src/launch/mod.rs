@@ -24,10 +24,11 @@ mod sems;
 mod stuck;
 
 use crate::engines::Scratch;
-use crate::fault::{Fault, FaultKind, Leftover, Origin, Site, Unit};
+use crate::fault::{Fault, FaultKind, Leftover, Origin, Site, Space, Unit};
 use crate::kernels::Kernels;
 use crate::memory::{Conflict, Memory, Trap};
 use crate::stats::{CoreStats, LaunchStats};
+use crate::threads::Threads;
 use clocks::Clocks;
 use ctl::Ctl;
 use events::{Events, What};
@@ -62,6 +63,8 @@ pub(crate) struct Request<'a> {
     pub(crate) races: bool,
     /// Stop after this many instructions.
     pub(crate) max_instructions: u64,
+    /// Threads of the host.
+    pub(crate) threads: &'a Threads,
 }
 
 /// A resolved instruction in a queue.
@@ -220,7 +223,9 @@ impl<'a> Launch<'a> {
             Ok(()) => Ok(launch.stats),
             Err(stop) => {
                 let entry = launch.req.entry.to_string();
-                let buffer = stop.kind.dram_address().and_then(|at| launch.buffer(at));
+                let pc = stop.site.as_ref().map_or(0, |site| site.pc);
+                let place = stop.kind.place();
+                let buffer = place.and_then(|(space, at)| launch.buffer(space, at, pc));
                 Err(Box::new(Fault {
                     kind: stop.kind,
                     site: stop.site,
@@ -568,8 +573,21 @@ impl<'a> Launch<'a> {
         })
     }
 
-    /// The tensor at a DRAM address, if the manifest names one.
-    fn buffer(&self, at: u64) -> Option<String> {
+    /// The buffer at a byte of a memory, if the debug map or the manifest names one.
+    fn buffer(&self, space: Space, at: u64, pc: u32) -> Option<String> {
+        let sram = matches!(space, Space::Sram(_));
+        let index = self.req.code_offset as u64 + u64::from(pc);
+        if let Some(buffer) = self.req.debug.buffer(sram, at, index) {
+            let offset = at - buffer.addr;
+            let (page, byte) = match offset.checked_div(buffer.page) {
+                Some(page) => (format!(", page {page}"), offset % buffer.page),
+                None => (String::new(), offset),
+            };
+            return Some(format!("{}{page}, byte {byte:#x}", buffer.name));
+        }
+        if sram {
+            return None;
+        }
         let manifest = self.req.manifest;
         let entry = manifest.entry(self.req.entry);
         let io = |what: &'static str, all: &'a [IoTensor]| {

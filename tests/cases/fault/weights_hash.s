@@ -4,5 +4,7 @@
 .entry main
     ctl.li rd=r1, imm=3
     ctl.halt
-;= refused
-;= case: the weights are damaged: their BLAKE3 hash is 4995a8cdb9b06b2840e9e19264fdae10934f0764e93c06a04e3803512e89a42e, not the one in the manifest
+;= fault weights-hash
+;= program fault: case: the weights are damaged: their BLAKE3 hash is 4995a8cdb9b06b2840e9e19264fdae10934f0764e93c06a04e3803512e89a42e, not the one in the manifest
+;=     in entry `main`, cycle 0
+;=     help: copy or compile the file again
