@@ -32,7 +32,7 @@ pub struct CompileArgs {
     /// Binds a symbolic dimension of a model without state; may be repeated
     #[arg(long = "dim", value_name = "NAME=VALUE", value_parser = pair::<u64>)]
     pub dims: Vec<(String, u64)>,
-    /// Threads of the compiler, 0: one per processor; changes no result [default: 0]
+    /// Threads of the compiler (0: one per processor) and of the emulator; changes no result [default: 0 and 1]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
 }

@@ -55,12 +55,7 @@ impl Engine {
     ///
     /// # Errors
     /// If it is neither, or does not fit the chip; or if compiler options are given for a compiled program.
-    pub fn open(
-        model: &Path,
-        args: &CompileArgs,
-        threads: usize,
-        io: &mut Io,
-    ) -> Result<Engine, Error> {
+    pub fn open(model: &Path, args: &CompileArgs, io: &mut Io) -> Result<Engine, Error> {
         let compiled_here = !file::is_elf(model)?;
         let (binary, chip) = if compiled_here {
             (compile::in_memory(model, args, io)?, None)
@@ -76,7 +71,7 @@ impl Engine {
         let binary = Arc::new(binary);
         let cannot = || format!("cannot run `{}`", model.display());
         let options = Options {
-            threads,
+            threads: args.threads.unwrap_or(1),
             ..Options::default()
         };
         let session = Session::new(Arc::clone(&binary), chip, options).context(cannot)?;

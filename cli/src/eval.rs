@@ -51,9 +51,6 @@ pub struct Options {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Threads of this host; the values do not depend on it
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    threads: usize,
     #[command(flatten)]
     compile: CompileArgs,
 }
@@ -96,7 +93,7 @@ pub fn run(options: &Options, io: &mut Io) -> Result<(), Error> {
 
 fn of_text(options: &Options, path: &Path, io: &mut Io) -> Result<(), Error> {
     let text = text::read_text(path)?;
-    let mut engine = Engine::open(&options.model, &options.compile, options.threads, io)?;
+    let mut engine = Engine::open(&options.model, &options.compile, io)?;
     engine.set_chunk(options.chunk)?;
     let tokenizer = engine.tokenizer()?;
     let found = perplexity::evaluate(&mut engine, &tokenizer, &text, io)?;
@@ -115,7 +112,7 @@ fn of_text(options: &Options, path: &Path, io: &mut Io) -> Result<(), Error> {
 
 fn feed(options: &Options, path: &Path, io: &mut Io) -> Result<(), Error> {
     let tokens = read_tokens(path)?;
-    let mut engine = Engine::open(&options.model, &options.compile, options.threads, io)?;
+    let mut engine = Engine::open(&options.model, &options.compile, io)?;
     engine.set_chunk(options.chunk)?;
     engine.check(&tokens)?;
     let chunk = if options.via == Via::Decode {

@@ -47,9 +47,6 @@ pub struct Options {
     /// Print one JSON object at the end instead of text
     #[arg(long)]
     json: bool,
-    /// Threads of this host; the values do not depend on it
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    threads: usize,
     #[command(flatten)]
     compile: CompileArgs,
 }
@@ -137,7 +134,7 @@ pub fn run(options: &Options, io: &mut Io) -> Result<(), Error> {
         ));
     }
     let began = Instant::now();
-    let mut engine = Engine::open(&options.model, &options.compile, options.threads, io)?;
+    let mut engine = Engine::open(&options.model, &options.compile, io)?;
     let compile_s = engine
         .compiled_here()
         .then(|| began.elapsed().as_secs_f64());
