@@ -3,6 +3,7 @@
 use crate::{Context, Error, Io, file, show};
 use llmc_isa::Queue;
 use llmc_isa::container::{Entry, IoTensor, Manifest};
+use llmc_runtime_emu::values::{from_chip, to_chip};
 use llmc_runtime_emu::{LaunchStats, Mode, Options as Emulation, Session};
 use llmc_tensor::{DType, Tensor, npz};
 use serde::Serialize;
@@ -187,6 +188,11 @@ fn inputs(
     for tensor in &entry.inputs {
         let wanted = dtype(tensor)?;
         match given.iter().find(|(name, _)| *name == tensor.name) {
+            Some((name, array)) if entry.launch.is_empty() => {
+                let bytes = to_chip(tensor, array).context(|| "wrong input".into())?;
+                let held = Tensor::new(wanted, array.shape(), bytes);
+                found.push((name.clone(), held.context(|| "wrong input".into())?));
+            }
             Some((name, array)) => found.push((name.clone(), convert(array, wanted, name)?)),
             None if timing => {
                 let nothing =
@@ -230,13 +236,13 @@ fn convert(array: &Tensor, wanted: DType, name: &str) -> Result<Tensor, Error> {
 fn dtype(tensor: &IoTensor) -> Result<DType, Error> {
     match tensor.dtype.as_str() {
         "f32" => Ok(DType::F32),
-        "bf16" => Ok(DType::U16),
-        "i32" => Ok(DType::I32),
-        "i64" => Ok(DType::I64),
-        other => Err(Error::failed(format!(
-            "tensor `{}` has the unknown type {other}",
-            tensor.name
-        ))),
+        "bf16" => Ok(DType::U16), // as NumPy files hold it
+        other => other.parse().map_err(|_| {
+            Error::failed(format!(
+                "tensor `{}` has the unknown type {other}",
+                tensor.name
+            ))
+        }),
     }
 }
 
@@ -298,6 +304,9 @@ fn output(
     let bytes = session
         .output(&entry.name, &tensor.name, rows)
         .context(cannot)?;
+    if entry.launch.is_empty() {
+        return from_chip(tensor, bytes).context(cannot);
+    }
     let mut shape: Vec<usize> = tensor.dims.iter().map(|&d| d as usize).collect();
     if let (Some(first), Some(rows)) = (shape.first_mut(), rows) {
         *first = rows as usize;

@@ -7,7 +7,9 @@ use crate::error::CompileError;
 use crate::report::{EntryReport, SramReport, launch_report, sample_launches};
 use crate::schedule::schedule;
 use crate::sync::synchronise;
-use crate::tile::{Program, Space, TileParams, WeightPlan, candidates, lower};
+use crate::tile::{
+    Program, Space, TileParams, WeightPlan, candidates, lower, lower_function,
+};
 use llmc_ir::{Graph, Module};
 use llmc_isa::asm::disassemble;
 use llmc_isa::container::DebugMap;
@@ -16,8 +18,8 @@ use std::collections::BTreeMap;
 
 /// An entry with its tile sizes chosen and its SRAM placed.
 pub struct Tiled {
-    /// The tile sizes.
-    pub params: TileParams,
+    /// The tile sizes, if the entry has the same ones throughout.
+    pub params: Option<TileParams>,
     /// The program as lowered.
     pub lowered: Program,
     /// With the pages of its rings.
@@ -89,7 +91,7 @@ fn tile_entry(graph: &Graph, chip: &Chip, weights: &mut WeightPlan) -> Result<Ti
             Ok(sram) => {
                 *weights = plan;
                 return Ok(Tiled {
-                    params,
+                    params: Some(params),
                     lowered,
                     scheduled,
                     placed,
@@ -105,6 +107,33 @@ fn tile_entry(graph: &Graph, chip: &Chip, weights: &mut WeightPlan) -> Result<Ti
     }
     let none = || CompileError::Bug(format!("entry `{}` has no tile sizes to try", graph.name));
     Err(nearest.map_or_else(none, CompileError::Alloc))
+}
+
+/// Lowers and places entries without state. Their kernels choose tile sizes one by one, so that they fit.
+///
+/// # Errors
+/// If an entry cannot be lowered.
+pub fn tile_functions(
+    module: &Module,
+    chip: &Chip,
+    weights: &mut WeightPlan,
+) -> Result<Vec<Tiled>, CompileError> {
+    let tile = |graph: &Graph| {
+        let lowered = lower_function(graph, chip, weights).map_err(|error| CompileError::Lower {
+            entry: graph.name.clone(),
+            error,
+        })?;
+        let mut placed = lowered.clone();
+        let sram = place_sram(&mut placed, chip.sram_bytes())?;
+        Ok(Tiled {
+            params: None,
+            scheduled: lowered.clone(),
+            lowered,
+            placed,
+            sram,
+        })
+    };
+    module.entries.iter().map(tile).collect()
 }
 
 fn missing(error: &AllocError) -> u64 {
@@ -151,7 +180,7 @@ pub fn finish(tiled: Tiled, map: &DramMap, chip: &Chip) -> Result<Finished, Comp
     let code = emit(&program)?;
     let mut report = EntryReport::new(
         &program,
-        &params,
+        params.as_ref(),
         SramReport::of(&program, sram, chip.sram_bytes()),
         sync,
     );

@@ -40,13 +40,13 @@ pub use options::{CompileOptions, DEFAULT_PREFILL, Stage};
 pub use report::Report;
 
 use alloc::DramMap;
-use backend::{Finished, Tiled, finish, tile_entries};
+use backend::{Finished, Tiled, finish, tile_entries, tile_functions};
 use cost::ChipCosts;
 use import::{ImportOptions, Imported, import};
 use link::{Image, Linked, image_layout, link};
 use llmc_ir::Module;
 use llmc_isa::container::BinaryBuilder;
-use llmc_passes::{Elapsed, run_observed};
+use llmc_passes::{Elapsed, run_function, run_observed};
 use rayon::prelude::*;
 use report::{DramReport, PassesReport};
 use std::path::Path;
@@ -153,25 +153,44 @@ fn build(
 ) -> Result<Built, CompileError> {
     let start = Instant::now();
     let chip = &options.chip;
-    let imported = import(model, &import_options(options)?)?;
-    let (max_context, prefill) = sizes(&imported, options);
-    let costs = ChipCosts::new(chip);
-    let pass_options = llmc_passes::Options {
-        prefill: to_usize(prefill)?,
-        max_context: to_usize(max_context)?,
-        cores: chip.cores() as usize,
-        quant: options.quant,
-        roll: options.roll,
-        costs: &costs,
+    let mut imported = import(model, &import_options(options)?)?;
+    let is_function = is_function(&imported);
+    let (max_context, prefill) = if is_function {
+        imported.warnings.clear();
+        (0, 0)
+    } else {
+        sizes(&imported, options)
     };
-    let (module, passes) = run_observed(&imported.graph, &pass_options, &mut |name, module| {
-        stages.graphs(name, module)
-    })?;
+    let (module, passes) = if is_function {
+        let mut observer = |name: &'static str, module: &Module| stages.graphs(name, module);
+        run_function(&imported.graph, &options.dims, &mut observer)?
+    } else {
+        if let Some((name, _)) = options.dims.first() {
+            return Err(CompileError::Options(format!(
+                "--dim {name}: only dims of models without state are bound; a language model takes --max-context and --prefill"
+            )));
+        }
+        let costs = ChipCosts::new(chip);
+        let pass_options = llmc_passes::Options {
+            prefill: to_usize(prefill)?,
+            max_context: to_usize(max_context)?,
+            cores: chip.cores() as usize,
+            quant: options.quant,
+            roll: options.roll,
+            costs: &costs,
+        };
+        let mut observer = |name: &'static str, module: &Module| stages.graphs(name, module);
+        run_observed(&imported.graph, &pass_options, &mut observer)?
+    };
     if stages.stopped {
         return Ok(Built::Stopped);
     }
     let mut weights = WeightPlan::default();
-    let tiled: Vec<Tiled> = tile_entries(&module, chip, &mut weights)?;
+    let tiled: Vec<Tiled> = if is_function {
+        tile_functions(&module, chip, &mut weights)?
+    } else {
+        tile_entries(&module, chip, &mut weights)?
+    };
     if stages.programs(&tiled) {
         return Ok(Built::Stopped);
     }
@@ -231,14 +250,19 @@ fn import_options(options: &CompileOptions) -> Result<ImportOptions, CompileErro
             options.batch
         )));
     }
-    if let Some((name, _)) = options.dims.first() {
-        return Err(CompileError::Unsupported(format!(
-            "models without state, and so a value for dim `{name}`"
-        )));
-    }
     Ok(ImportOptions {
         max_positions: options.max_context,
     })
+}
+
+/// Whether the model has no state: no input is as long as the tokens that came before.
+fn is_function(imported: &Imported) -> bool {
+    let graph = &imported.graph;
+    let past = llmc_ir::Symbol::new(llmc_ir::Symbol::PAST);
+    let mut dims = graph.inputs().iter().flat_map(|(_, id)| &graph.ty(*id).shape);
+    imported.caches.is_empty()
+        && graph.states().is_empty()
+        && !dims.any(|d| d.symbols().contains(&past))
 }
 
 /// Capacity of the states and of a prefill launch, in tokens.

@@ -5,7 +5,7 @@ use crate::emit::Code;
 use crate::error::CompileError;
 use crate::import::Imported;
 use crate::options::CompileOptions;
-use crate::tile::{PackError, Program, WeightItem, WeightPlan};
+use crate::tile::{Launch, PackError, Program, WeightItem, WeightPlan, chip_type};
 use llmc_ir::{Graph, Module, Type};
 use llmc_isa::container::{
     BinaryBuilder, DebugBuffer, DebugMap, Entry, IoTensor, LaunchRegister, Manifest, ModelInfo,
@@ -149,7 +149,7 @@ pub fn link(
         .next()
         .copied();
     manifest.model = ModelInfo {
-        vocab: info.vocab.or(vocab).unwrap_or(0),
+        vocab: if max_context == 0 { None } else { info.vocab.or(vocab) }.unwrap_or(0),
         max_context,
         prefill,
         bos: info.bos.map(i64::from),
@@ -172,7 +172,7 @@ pub fn link(
 fn manifest_entry(entry: &Linked<'_>, map: &DramMap, offset: usize) -> Result<Entry, CompileError> {
     let graph = entry.graph;
     let io = map.io.get(&entry.program.name).cloned().unwrap_or_default();
-    let tensor = |region: &Region, ty: &Type| io_tensor(graph, region, ty);
+    let tensor = |region: &Region, ty: &Type| io_tensor(graph, &entry.program.launch, region, ty);
     let typed = |region: &Region, ty: Option<&Type>| match ty {
         Some(ty) => tensor(region, ty),
         None => Err(CompileError::Bug(format!(
@@ -208,8 +208,13 @@ fn manifest_entry(entry: &Linked<'_>, map: &DramMap, offset: usize) -> Result<En
     })
 }
 
-/// The batch dim, which is 1, is left out.
-fn io_tensor(graph: &Graph, region: &Region, ty: &Type) -> Result<IoTensor, CompileError> {
+/// Of entries of language models the batch dim, which is 1, is left out.
+fn io_tensor(
+    graph: &Graph,
+    launch: &[Launch],
+    region: &Region,
+    ty: &Type,
+) -> Result<IoTensor, CompileError> {
     let dims = ty.shape.iter().map(|d| {
         d.upper_bound(&graph.bounds)
             .and_then(|n| u64::try_from(n).ok())
@@ -220,12 +225,16 @@ fn io_tensor(graph: &Graph, region: &Region, ty: &Type) -> Result<IoTensor, Comp
             graph.name, region.name
         ))
     })?;
-    if dims.len() > 1 && dims[0] == 1 {
+    let function = launch.is_empty();
+    if !function && dims.len() > 1 && dims[0] == 1 {
         dims.remove(0);
     }
+    let (model, chip) = (ty.dtype.name(), chip_type(ty.dtype).name());
+    let narrowed = function && model != chip;
     Ok(IoTensor {
         name: region.name.clone(),
-        dtype: ty.dtype.name().to_string(),
+        dtype: if function { chip } else { model }.to_string(),
+        model_dtype: if narrowed { model } else { "" }.to_string(),
         dims,
         dram_addr: region.addr,
         bytes: region.bytes,

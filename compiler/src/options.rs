@@ -19,7 +19,7 @@ pub struct CompileOptions {
     pub prefill: Option<u64>,
     /// Sequences at a time. Only 1 is supported yet.
     pub batch: u64,
-    /// Values of symbolic dims of models without state. Not supported yet.
+    /// Values of the symbolic dims of models without state.
     pub dims: Vec<(String, u64)>,
     /// Whether repeated layers become a loop; otherwise each has its own code. Changes no value that is computed.
     pub roll: bool,

@@ -34,6 +34,7 @@ pub fn of_stmt(stmt: &Stmt) -> Vec<Use> {
         Stmt::Stream { fill, consume, .. } => fill.iter().chain(consume).flat_map(of_op).collect(),
         Stmt::Loop { .. }
         | Stmt::Let { .. }
+        | Stmt::Barrier
         | Stmt::Wait { .. }
         | Stmt::Post { .. }
         | Stmt::Advance(_) => Vec::new(),

@@ -151,7 +151,7 @@ impl Source<'_> {
             [U::Sigmoid, U::Tanh, U::Silu, U::Relu],
             [U::Gelu, U::Erf, U::Sin, U::Cos],
         ];
-        let reduce = [R::Sum, R::Max, R::SumSq];
+        let reduce = [R::Sum, R::Maxr, R::Sumsq];
         match self.below(13) {
             0 => OpKind::Load(self.copy()),
             1 => OpKind::Store(self.copy()),

@@ -1,9 +1,10 @@
 //! Graph to graph passes: from what an importer makes of a model to what a backend lowers.
 //!
-//! [`run`] is the whole pipeline. Each pass is one file and one function; after each of them the graph is verified.
+//! [`run`] is the whole pipeline of language models, [`run_function`] that of models without state. Each pass is one file and one function; after each of them the graph is verified.
 //! Nothing here knows of ONNX or of instruction encodings; the chip comes in as a [`CostModel`] and a number of
 //! cores.
 
+pub mod bind;
 pub mod cost;
 pub mod egraph;
 mod elapsed;
@@ -175,6 +176,46 @@ pub fn run_observed(
             .collect();
         Ok(())
     })?;
+    Ok((module, pipeline.report))
+}
+
+/// Runs the passes of a model without state, whose symbolic dims have the values `dims`; shows the module to `observer` after the
+/// stages `imported`, `specialised` and `folded`, and stops early when it returns false.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_function(
+    graph: &Graph,
+    dims: &[(String, u64)],
+    observer: &mut dyn FnMut(&'static str, &Module) -> bool,
+) -> Result<(Module, PassReport), PassError> {
+    let mut pipeline = Pipeline {
+        observer,
+        report: PassReport::default(),
+        since: Instant::now(),
+        stopped: false,
+    };
+    let mut module = Module::new(vec![graph.clone()]);
+    pipeline.stage("imported", Stage::Imported, &mut module, |_, _| Ok(()))?;
+    pipeline.stage(
+        "specialised",
+        Stage::Specialised,
+        &mut module,
+        |module, _| {
+            let bound = bind::bind(graph, dims).map_err(|cause| (None, cause))?;
+            *module = Module::new(vec![bound]);
+            Ok(())
+        },
+    )?;
+    pipeline.stage(
+        "folded",
+        Stage::Specialised,
+        &mut module,
+        |module, report| {
+            report.fold = fold::fold(module).map_err(at_entry)?;
+            Ok(())
+        },
+    )?;
     Ok((module, pipeline.report))
 }
 

@@ -5,7 +5,11 @@ use crate::fault::Fault;
 use crate::machine::{HostAccess, Machine, Options, SetupError};
 use crate::stats::LaunchStats;
 use llmc_isa::Chip;
-use llmc_isa::container::{Binary, ContainerError, Entry, IoTensor, Manifest, StateTensor};
+use crate::values::{ValueError, from_chip, to_chip};
+use llmc_isa::container::{
+    Binary, ContainerError, Entry, IoTensor, Manifest, StateTensor, dtype_bytes,
+};
+use llmc_tensor::Tensor;
 use std::path::Path;
 use std::sync::Arc;
 use thiserror::Error;
@@ -23,6 +27,9 @@ pub enum RunError {
     /// The program was stopped.
     #[error(transparent)]
     Fault(#[from] Box<Fault>),
+    /// A tensor that does not fit.
+    #[error(transparent)]
+    Value(#[from] ValueError),
     /// No such entry.
     #[error("the program has no entry `{name}`; it has: {have}")]
     NoEntry {
@@ -162,16 +169,6 @@ pub struct Session {
     position: u64,
 }
 
-/// Bytes of an element; `None` for an unknown type.
-fn element_bytes(dtype: &str) -> Option<u64> {
-    match dtype {
-        "f32" | "i32" => Some(4),
-        "bf16" => Some(2),
-        "i64" => Some(8),
-        _ => None,
-    }
-}
-
 fn names<'a>(all: impl Iterator<Item = &'a String>) -> String {
     let all: Vec<_> = all.map(|n| format!("`{n}`")).collect();
     if all.is_empty() {
@@ -307,6 +304,32 @@ impl Session {
                 .map_err(access(tensor))?;
         }
         Ok(self.machine.launch(&entry, regs)?)
+    }
+
+    /// Launches an entry without launch registers on tensors of the model's types and shapes, and returns its outputs as the model
+    /// has them, in the entry's order.
+    ///
+    /// # Errors
+    /// As [`Session::launch`] and [`Session::output`]; and if an input is not what the model takes.
+    pub fn call(
+        &mut self,
+        entry: &str,
+        inputs: &[(&str, &Tensor)],
+    ) -> Result<(Vec<(String, Tensor)>, LaunchStats), RunError> {
+        let about = self.entry(entry)?;
+        let mut given = Vec::new();
+        for (name, tensor) in inputs {
+            let io = find(&about.inputs, "input", entry, name)?;
+            given.push((*name, to_chip(io, tensor)?));
+        }
+        let bytes: Vec<(&str, &[u8])> = given.iter().map(|(n, b)| (*n, b.as_slice())).collect();
+        let stats = self.launch(entry, &[], &bytes)?;
+        let mut outputs = Vec::new();
+        for io in &about.outputs {
+            let bytes = self.output(entry, &io.name, None)?;
+            outputs.push((io.name.clone(), from_chip(io, bytes)?));
+        }
+        Ok((outputs, stats))
     }
 
     /// The first `rows` rows of an output along its outermost dimension (all if `None`), little endian, as the last launch
@@ -548,7 +571,7 @@ fn valid_rows(state: &StateTensor, max_context: u64, position: u64) -> (u64, u64
 }
 
 fn check_size(what: &'static str, tensor: &IoTensor, given: u64) -> Result<(), RunError> {
-    let element = element_bytes(&tensor.dtype).unwrap_or(1);
+    let element = dtype_bytes(&tensor.dtype).unwrap_or(1);
     if given > tensor.bytes || !given.is_multiple_of(element) {
         let (name, capacity) = (tensor.name.clone(), tensor.bytes);
         return Err(RunError::Size {

@@ -12,6 +12,7 @@
 //! | [`fault`] | what stops a program |
 //! | [`fuzzing`] | properties that must hold for any bytes |
 //! | [`stats`] | what a launch did and took |
+//! | [`values`] | tensors of a model as bytes in DRAM, and back |
 //!
 //! This crate sees binaries only: it knows nothing of models, graphs or compilers.
 
@@ -25,6 +26,7 @@ pub mod machine;
 pub mod memory;
 pub mod stats;
 mod threads;
+pub mod values;
 
 pub use fault::{Category, Fault, FaultKind};
 pub use host::{RunError, Session};

@@ -1,7 +1,7 @@
-//! The DRAM map: weights, states, io.
+//! The DRAM map: weights, states, io, scratch.
 
-use super::{ALIGN, AllocError, WEIGHT_ALIGN, align_up};
-use crate::tile::{Program, Space};
+use super::{ALIGN, AllocError, WEIGHT_ALIGN, align_up, fit_scratch};
+use crate::tile::{BufferId, Program, Space};
 use std::collections::BTreeMap;
 
 /// A named range of DRAM.
@@ -25,7 +25,7 @@ pub struct EntryIo {
 }
 
 /// Where everything in DRAM is. Weights first, so that the image can be mapped; then states, which outlive launches; then
-/// the io tensors of all entries.
+/// the io tensors of all entries; then scratch, which all entries share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DramMap {
     /// The weight image: address and bytes.
@@ -36,6 +36,10 @@ pub struct DramMap {
     pub states: BTreeMap<String, Region>,
     /// Inputs and outputs, by entry name.
     pub io: BTreeMap<String, EntryIo>,
+    /// Addresses of the scratch buffers, by entry name.
+    pub scratch: BTreeMap<String, Vec<(BufferId, u64)>>,
+    /// Bytes of the scratch.
+    pub scratch_bytes: u64,
     /// Bytes of DRAM used.
     pub bytes: u64,
 }
@@ -80,7 +84,7 @@ impl DramMap {
                 let (name, list) = match &buffer.space {
                     Space::Input(name) => (name, &mut io.inputs),
                     Space::Output(name) => (name, &mut io.outputs),
-                    Space::Sram | Space::Weights(_) | Space::State(_) => continue,
+                    Space::Sram | Space::Weights(_) | Space::State(_) | Space::Scratch => continue,
                 };
                 if !list.iter().any(|r| r.name == *name) {
                     list.push(take(name, buffer.bytes));
@@ -88,13 +92,20 @@ impl DramMap {
             }
             map.io.insert(program.name.clone(), io);
         }
-        map.bytes = at;
+        for program in programs {
+            let (placed, bytes) = fit_scratch(program);
+            let placed = placed.into_iter().map(|(id, offset)| (id, at + offset));
+            map.scratch.insert(program.name.clone(), placed.collect());
+            map.scratch_bytes = map.scratch_bytes.max(bytes);
+        }
+        map.bytes = at + map.scratch_bytes;
         if map.bytes > available {
             let state_bytes = map.states.values().map(|r| r.bytes).sum();
             let parts = [
                 ("weights", image_bytes),
                 ("states", state_bytes),
                 ("io", map.io_bytes()),
+                ("scratch", map.scratch_bytes),
             ];
             return Err(AllocError::Dram {
                 needs: map.bytes,
@@ -122,9 +133,14 @@ impl DramMap {
     pub fn assign(&self, program: &mut Program) -> Result<(), AllocError> {
         let none = EntryIo::default();
         let io = self.io.get(&program.name).unwrap_or(&none);
+        for (id, addr) in self.scratch.get(&program.name).into_iter().flatten() {
+            if let Some(buffer) = program.buffers.get_mut(id.index()) {
+                buffer.addr = Some(*addr);
+            }
+        }
         for buffer in &mut program.buffers {
             let (name, region) = match &buffer.space {
-                Space::Sram => continue,
+                Space::Sram | Space::Scratch => continue,
                 Space::Weights(name) => (name, self.weights.get(name)),
                 Space::State(name) => (name, self.states.get(name)),
                 Space::Input(name) => (name, io.inputs.iter().find(|r| r.name == *name)),

@@ -1,4 +1,4 @@
-//! Live ranges of SRAM buffers over statement positions.
+//! Live ranges of buffers over statement positions.
 
 use crate::tile::{BufferId, Place, Program, Space, Stmt};
 use crate::uses;
@@ -36,29 +36,34 @@ struct Span {
     reads_first: bool,
 }
 
-/// The live range of every SRAM buffer that is used, by buffer.
+/// The live range of every buffer of a space (SRAM, or scratch in DRAM) that is used, by buffer.
 ///
 /// In the block that has all uses of a buffer, it lives from the first statement that uses it to the last one, loops among
 /// them as a whole. If that block is a loop body and the first use reads, the value is carried from one iteration to the
 /// next, and the buffer lives through the whole loop.
-pub fn live_ranges(program: &Program) -> BTreeMap<BufferId, LiveRange> {
+pub fn live_ranges(program: &Program, space: &Space) -> BTreeMap<BufferId, LiveRange> {
     let mut position = 0;
-    let spans = block(program, &program.body, &mut position);
+    let spans = block(program, space, &program.body, &mut position);
     spans
         .into_iter()
         .map(|(id, span)| (id, span.range))
         .collect()
 }
 
-fn block(program: &Program, stmts: &[Stmt], position: &mut u32) -> BTreeMap<BufferId, Span> {
+fn block(
+    program: &Program,
+    space: &Space,
+    stmts: &[Stmt],
+    position: &mut u32,
+) -> BTreeMap<BufferId, Span> {
     // Per buffer: its span so far and the extent of the one statement it comes from (none if several).
     let mut spans: BTreeMap<BufferId, (Span, Option<LiveRange>)> = BTreeMap::new();
     for stmt in stmts {
         let start = *position;
         *position += 1;
         let inner = match stmt {
-            Stmt::Loop { body, .. } => block(program, body, position),
-            _ => leaf(program, stmt, start),
+            Stmt::Loop { body, .. } => block(program, space, body, position),
+            _ => leaf(program, space, stmt, start),
         };
         let extent = LiveRange {
             start,
@@ -82,14 +87,14 @@ fn block(program: &Program, stmts: &[Stmt], position: &mut u32) -> BTreeMap<Buff
         .collect()
 }
 
-fn leaf(program: &Program, stmt: &Stmt, at: u32) -> BTreeMap<BufferId, Span> {
+fn leaf(program: &Program, space: &Space, stmt: &Stmt, at: u32) -> BTreeMap<BufferId, Span> {
     let mut spans = BTreeMap::new();
     for used in uses::of_stmt(stmt) {
         if let Place::Buffer(id) = used.place
             && program
                 .buffers
                 .get(id.index())
-                .is_some_and(|b| b.space == Space::Sram)
+                .is_some_and(|b| b.space == *space)
         {
             let range = LiveRange { start: at, end: at };
             spans.entry(id).or_insert(Span {
@@ -108,7 +113,7 @@ mod tests {
 
     fn range(p: &Build, name: &str) -> (u32, u32) {
         let id = p.buffer_id(name);
-        let r = live_ranges(&p.program)[&id];
+        let r = live_ranges(&p.program, &Space::Sram)[&id];
         (r.start, r.end)
     }
 

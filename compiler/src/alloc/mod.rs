@@ -10,7 +10,7 @@ mod sram;
 
 pub use dram::{DramMap, EntryIo, Region};
 pub use live::{LiveRange, live_ranges};
-pub use sram::{SramUse, place_sram, sram_use};
+pub use sram::{SramUse, fit_scratch, place_sram, sram_use};
 
 /// Bytes that every SRAM buffer, ring, state and io tensor starts at a multiple of.
 pub const ALIGN: u64 = 64;

@@ -1,4 +1,4 @@
-//! First fit of rings and buffers in the scratchpad.
+//! First fit of rings and buffers in the scratchpad, and of scratch buffers in DRAM.
 
 use super::{ALIGN, AllocError, LiveRange, align_up, live_ranges};
 use crate::tile::{BufferId, Program, Space};
@@ -71,8 +71,8 @@ fn first_fit(program: &Program, order: &[(BufferId, LiveRange)]) -> Fit {
     fit
 }
 
-fn best_fit(program: &Program) -> Fit {
-    let mut order: Vec<(BufferId, LiveRange)> = live_ranges(program).into_iter().collect();
+fn best_fit(program: &Program, space: &Space) -> Fit {
+    let mut order: Vec<(BufferId, LiveRange)> = live_ranges(program, space).into_iter().collect();
     order.sort_by_key(|(id, r)| (r.start, *id));
     let in_order = first_fit(program, &order);
     order.sort_by_key(|(id, r)| (std::cmp::Reverse(size(program, *id)), r.start, *id));
@@ -88,8 +88,15 @@ fn best_fit(program: &Program) -> Fit {
 pub fn sram_use(program: &Program) -> SramUse {
     SramUse {
         rings: ring_bytes(program),
-        buffers: best_fit(program).peak,
+        buffers: best_fit(program, &Space::Sram).peak,
     }
+}
+
+/// Where the scratch buffers go, relative to the start of the scratch, and the bytes of all of it.
+pub fn fit_scratch(program: &Program) -> (Vec<(BufferId, u64)>, u64) {
+    let fit = best_fit(program, &Space::Scratch);
+    let placed = fit.placed.iter().map(|(id, _, at)| (*id, *at)).collect();
+    (placed, fit.peak)
 }
 
 /// Gives every ring and every SRAM buffer that is used an address, and unused ones address 0.
@@ -97,7 +104,7 @@ pub fn sram_use(program: &Program) -> SramUse {
 /// # Errors
 /// [`AllocError::Sram`] if they do not fit into `available` bytes; addresses are then unspecified.
 pub fn place_sram(program: &mut Program, available: u64) -> Result<SramUse, AllocError> {
-    let fit = best_fit(program);
+    let fit = best_fit(program, &Space::Sram);
     let mut at = 0;
     for ring in &mut program.rings {
         ring.addr = Some(at);

@@ -190,7 +190,9 @@ impl<'a> Code<'a> {
                     });
                 }
                 Stmt::Advance(ring) => self.steps.push(Step::Advance(ring.index())),
-                Stmt::Stream { .. } => return Err("a stream has not been expanded".to_string()),
+                Stmt::Stream { .. } | Stmt::Barrier => {
+                    return Err("a stream or barrier has not been expanded".to_string());
+                }
             }
         }
         Ok(())

@@ -10,8 +10,8 @@ const ALIGN: u64 = 64;
 /// Checks that
 /// 1. every buffer and ring that is used has an address, a multiple of 64, and lies inside its memory;
 /// 2. rings overlap neither each other nor any buffer that is used, and their semaphores differ;
-/// 3. DRAM buffers overlap only if they are the same weight, state or io tensor, or both are read-only weights;
-/// 4. of two SRAM buffers that overlap, none is written between a write of the other and a read of it, where every loop is
+/// 3. DRAM buffers overlap only if they are the same weight, state or io tensor, both are read-only weights, or both are scratch;
+/// 4. of two SRAM buffers, or scratch buffers in DRAM, that overlap, none is written between a write of the other and a read of it, where every loop is
 ///    followed for two turns. What is pushed to all cores counts as written before the pushing op reads.
 ///
 /// `sram` is the scratchpad of a core and `dram` the memory of the chip, in bytes.
@@ -29,7 +29,8 @@ pub fn alloc_check(program: &Program, sram: u64, dram: u64) -> Result<(), CheckE
     check.rings(&used);
     check.dram(&used);
     if check.problems.is_empty() {
-        check.lifetimes();
+        check.lifetimes(&Space::Sram);
+        check.lifetimes(&Space::Scratch);
     }
     let mut errors: Vec<_> = check
         .problems
@@ -50,7 +51,7 @@ pub fn alloc_check(program: &Program, sram: u64, dram: u64) -> Result<(), CheckE
 struct Check<'a> {
     program: &'a Program,
     problems: Vec<String>,
-    /// Per SRAM buffer, the others it overlaps.
+    /// Per buffer of the space looked at, the others it overlaps.
     overlaps: Vec<Vec<usize>>,
 }
 
@@ -67,7 +68,11 @@ fn each_op<'p>(stmts: &'p [Stmt], turns: u32, f: &mut dyn FnMut(&'p Op)) {
             }
             Stmt::Op(op) => f(op),
             Stmt::Stream { fill, consume, .. } => fill.iter().chain(consume).for_each(&mut *f),
-            Stmt::Let { .. } | Stmt::Wait { .. } | Stmt::Post { .. } | Stmt::Advance(_) => {}
+            Stmt::Let { .. }
+            | Stmt::Barrier
+            | Stmt::Wait { .. }
+            | Stmt::Post { .. }
+            | Stmt::Advance(_) => {}
         }
     }
 }
@@ -217,12 +222,12 @@ impl Check<'_> {
         }
     }
 
-    fn lifetimes(&mut self) {
+    fn lifetimes(&mut self, space: &Space) {
         let program = self.program;
-        let sram = |i: usize| program.buffers[i].space == Space::Sram;
+        let inside = |i: usize| program.buffers[i].space == *space;
         let count = program.buffers.len();
         let mut spans: Vec<(u64, u64, usize)> = (0..count)
-            .filter(|i| sram(*i))
+            .filter(|i| inside(*i))
             .filter_map(|i| self.span(i).map(|(a, b)| (a, b, i)))
             .collect();
         spans.sort_unstable();

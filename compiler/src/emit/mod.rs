@@ -215,7 +215,9 @@ impl<'a> Emitter<'a> {
                 Ok(())
             }
             Stmt::Op(op) => self.op(op),
-            Stmt::Stream { .. } => Err("a stream has not been expanded".to_string()),
+            Stmt::Stream { .. } | Stmt::Barrier => {
+                Err("a stream or barrier has not been expanded".to_string())
+            }
             Stmt::Wait { queue, sem, n } => {
                 self.source = 0;
                 if self.wanted.is_none() {

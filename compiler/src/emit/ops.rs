@@ -2,12 +2,10 @@
 
 use super::linear::{Atom, Linear};
 use super::{Done, Emitter, short};
-use crate::tile::{
-    BinaryFn, Copy, Expr, Extent, Op, OpKind, Operand, Place, ReduceFn, Space, UnaryFn, View,
-};
+use crate::tile::{Copy, Expr, Extent, Op, OpKind, Operand, Place, Space, View};
 use llmc_isa::inst::{
-    AttFin, AttInit, AttStep, DmaGather, DmaLoad, DmaPush, DmaStore, MxuMm, VpuBinary, VpuFill,
-    VpuReduce, VpuUnary,
+    AttFin, AttInit, AttStep, DmaGather, DmaLoad, DmaPush, DmaScatter, DmaStore, MxuMm, VpuBinary,
+    VpuFill, VpuInt, VpuReduce, VpuSelect, VpuUnary,
 };
 use llmc_isa::{DAddr, Ext, IndexType, Inst, Reg, SAddr, Scope, VOp, Val};
 
@@ -243,11 +241,30 @@ pub fn inst(e: &mut Emitter, op: &Op) -> Done<Inst> {
             dst: saddr(e, dst)?,
             dst_s0: *dst_s0,
             index: saddr(e, index)?,
-            index_type: if *index_i64 {
-                IndexType::I64
-            } else {
-                IndexType::I32
-            },
+            index_type: index_type(*index_i64),
+            count: extent(e, count)?,
+            table: daddr(e, table)?,
+            row_stride: *row_stride,
+            bytes: *bytes,
+            rows: *rows,
+        }
+        .into(),
+        OpKind::Scatter {
+            src,
+            src_s0,
+            index,
+            index_i64,
+            count,
+            table,
+            row_stride,
+            bytes,
+            rows,
+        } => DmaScatter {
+            queue,
+            src: saddr(e, src)?,
+            src_s0: *src_s0,
+            index: saddr(e, index)?,
+            index_type: index_type(*index_i64),
             count: extent(e, count)?,
             table: daddr(e, table)?,
             row_stride: *row_stride,
@@ -291,10 +308,47 @@ pub fn inst(e: &mut Emitter, op: &Op) -> Done<Inst> {
                 extents(e, n)?,
             );
             VpuBinary {
-                op: binary(*op),
+                op: *op,
                 dst,
                 a,
                 b,
+                n0,
+                n1,
+                n2,
+            }
+            .into()
+        }
+        OpKind::Int { op, dst, a, b, n } => {
+            let (dst, a, b, [n0, n1, n2]) = (
+                operand(e, dst)?,
+                operand(e, a)?,
+                operand(e, b)?,
+                extents(e, n)?,
+            );
+            VpuInt {
+                op: *op,
+                dst,
+                a,
+                b,
+                n0,
+                n1,
+                n2,
+            }
+            .into()
+        }
+        OpKind::Select { dst, a, b, mask, n } => {
+            let (dst, a, b, mask, [n0, n1, n2]) = (
+                operand(e, dst)?,
+                operand(e, a)?,
+                operand(e, b)?,
+                operand(e, mask)?,
+                extents(e, n)?,
+            );
+            VpuSelect {
+                dst,
+                a,
+                b,
+                mask,
                 n0,
                 n1,
                 n2,
@@ -311,7 +365,7 @@ pub fn inst(e: &mut Emitter, op: &Op) -> Done<Inst> {
         } => {
             let (dst, a, [n0, n1, n2]) = (operand(e, dst)?, operand(e, a)?, extents(e, n)?);
             VpuUnary {
-                op: unary(*op),
+                op: *op,
                 dst,
                 a,
                 scale: *scale,
@@ -325,7 +379,7 @@ pub fn inst(e: &mut Emitter, op: &Op) -> Done<Inst> {
         OpKind::Reduce { op, dst, a, n } => {
             let (dst, a, [n0, n1, n2]) = (operand(e, dst)?, operand(e, a)?, extents(e, n)?);
             VpuReduce {
-                op: reduce(*op),
+                op: *op,
                 dst,
                 a,
                 n0,
@@ -422,42 +476,6 @@ pub fn inst(e: &mut Emitter, op: &Op) -> Done<Inst> {
     })
 }
 
-fn binary(op: BinaryFn) -> llmc_isa::BinaryFn {
-    match op {
-        BinaryFn::Add => llmc_isa::BinaryFn::Add,
-        BinaryFn::Sub => llmc_isa::BinaryFn::Sub,
-        BinaryFn::Mul => llmc_isa::BinaryFn::Mul,
-        BinaryFn::Div => llmc_isa::BinaryFn::Div,
-        BinaryFn::Min => llmc_isa::BinaryFn::Min,
-        BinaryFn::Max => llmc_isa::BinaryFn::Max,
-    }
-}
-
-fn unary(op: UnaryFn) -> llmc_isa::UnaryFn {
-    match op {
-        UnaryFn::Copy => llmc_isa::UnaryFn::Copy,
-        UnaryFn::Neg => llmc_isa::UnaryFn::Neg,
-        UnaryFn::Abs => llmc_isa::UnaryFn::Abs,
-        UnaryFn::Exp => llmc_isa::UnaryFn::Exp,
-        UnaryFn::Log => llmc_isa::UnaryFn::Log,
-        UnaryFn::Sqrt => llmc_isa::UnaryFn::Sqrt,
-        UnaryFn::Rsqrt => llmc_isa::UnaryFn::Rsqrt,
-        UnaryFn::Recip => llmc_isa::UnaryFn::Recip,
-        UnaryFn::Sigmoid => llmc_isa::UnaryFn::Sigmoid,
-        UnaryFn::Tanh => llmc_isa::UnaryFn::Tanh,
-        UnaryFn::Silu => llmc_isa::UnaryFn::Silu,
-        UnaryFn::Relu => llmc_isa::UnaryFn::Relu,
-        UnaryFn::Gelu => llmc_isa::UnaryFn::Gelu,
-        UnaryFn::Erf => llmc_isa::UnaryFn::Erf,
-        UnaryFn::Sin => llmc_isa::UnaryFn::Sin,
-        UnaryFn::Cos => llmc_isa::UnaryFn::Cos,
-    }
-}
-
-fn reduce(op: ReduceFn) -> llmc_isa::ReduceFn {
-    match op {
-        ReduceFn::Sum => llmc_isa::ReduceFn::Sum,
-        ReduceFn::Max => llmc_isa::ReduceFn::Maxr,
-        ReduceFn::SumSq => llmc_isa::ReduceFn::Sumsq,
-    }
+fn index_type(wide: bool) -> IndexType {
+    if wide { IndexType::I64 } else { IndexType::I32 }
 }

@@ -58,7 +58,7 @@ impl Reference<'_> {
                 }
                 Stmt::Let { var, value } => self.vars[var.0 as usize] = value.eval(self),
                 Stmt::Op(op) => self.op(op),
-                Stmt::Stream { .. } => unreachable!("expanded by sync"),
+                Stmt::Stream { .. } | Stmt::Barrier => unreachable!("expanded by sync"),
                 Stmt::Wait { queue, sem, n } => {
                     self.events.push(Event::Sem(*queue, sem.0, *n, true, false))
                 }

@@ -45,6 +45,8 @@ pub struct DramReport {
     pub states: u64,
     /// Inputs and outputs.
     pub io: u64,
+    /// Values between ops of function programs.
+    pub scratch: u64,
     /// All of it, with alignment.
     pub total: u64,
 }
@@ -58,7 +60,7 @@ pub struct EntryReport {
     pub instructions: usize,
     /// Controller registers in use at a time, at most.
     pub registers: usize,
-    /// Rows of a row block.
+    /// Rows of a row block; 0 for functions, whose kernels have tile sizes of their own.
     pub rows: u32,
     /// Bytes of a page of weights.
     pub weight_page: u32,
@@ -130,6 +132,7 @@ impl DramReport {
             weights: map.image.1,
             states,
             io: map.io_bytes(),
+            scratch: map.scratch_bytes,
             total: map.bytes,
         }
     }
@@ -164,15 +167,15 @@ impl EntryReport {
     /// The static part of the report.
     pub fn new(
         program: &Program,
-        params: &TileParams,
+        params: Option<&TileParams>,
         sram: SramReport,
         sync: SyncStats,
     ) -> EntryReport {
         EntryReport {
             name: program.name.clone(),
-            rows: params.mt,
-            weight_page: params.weight_page,
-            kv_block: params.kv_block,
+            rows: params.map_or(0, |p| p.mt),
+            weight_page: params.map_or(0, |p| p.weight_page),
+            kv_block: params.map_or(0, |p| p.kv_block),
             sram,
             sync,
             ..EntryReport::default()

@@ -1,13 +1,15 @@
 //! Semaphores: makes a placed program safe for engines that run on their own.
 //!
-//! Three things are made explicit, each with its own semaphores:
+//! Four things are made explicit, each with its own semaphores:
 //!
 //! 1. **Rings.** `dma0` fills pages, one engine consumes them. The semaphore `free` starts with as many tokens as the ring
 //!    has pages; a fill takes one and posts `full`, a consumer takes `full` and posts `free`. `dma0` takes all `free` tokens back
 //!    at the end, so that nothing is left over.
 //! 2. **All-gathers.** Post `ready` to all cores; wait for it from all; push; post `arrived` to all; wait for it from all. A core
 //!    that has not arrived yet is thus never written to, and nobody goes on before all slices are there.
-//! 3. **Buffers.** Where two engines of a core touch the same bytes (placed addresses, whole buffers), and one writes, the
+//! 3. **Barriers.** `dma1` posts to `dma0` and `dma1` of all cores and they wait for the posts of all: what one core stored in DRAM,
+//!    another may load.
+//! 4. **Buffers.** Where two engines of a core touch the same bytes (placed addresses, whole buffers), and one writes, the
 //!    earlier statement posts and the later one waits. Accesses inside loops count for the loop statement in the block that
 //!    has both. Per block and ordered pair of engines the edges ascend on both sides, so that tokens match in order; the
 //!    semaphore is that of (pair, nesting depth), so that blocks inside each other do not share one. What one iteration of a loop
@@ -78,6 +80,8 @@ enum Purpose {
     Full(RingId),
     Ready,
     Arrived,
+    /// For the loads or the stores after a barrier; `vpu` stands for the handshake inside a core.
+    Barrier(Queue),
     Depend { depth: u32, from: Queue, to: Queue },
 }
 
@@ -154,7 +158,9 @@ pub fn synchronise(program: &Program, semaphores: u32) -> Result<(Program, SyncS
             entry: program.name.clone(),
             needed: sync.sems.len(),
             rings: count(|p| matches!(p, Purpose::Free(_) | Purpose::Full(_))),
-            collectives: count(|p| matches!(p, Purpose::Ready | Purpose::Arrived)),
+            collectives: count(|p| {
+                matches!(p, Purpose::Ready | Purpose::Arrived | Purpose::Barrier(_))
+            }),
             dependences: count(|p| matches!(p, Purpose::Depend { .. })),
             available: semaphores,
         });
@@ -241,7 +247,7 @@ impl Sync<'_> {
                         .chain(consume)
                         .for_each(|op| self.places(op, Some(*ring)));
                 }
-                Stmt::Let { .. } => {}
+                Stmt::Let { .. } | Stmt::Barrier => {}
                 Stmt::Wait { .. } | Stmt::Post { .. } | Stmt::Advance(_) => {
                     self.problems
                         .push("the program is synchronised already".to_string());
@@ -357,6 +363,10 @@ impl Sync<'_> {
                         body,
                     });
                 }
+                Stmt::Barrier => {
+                    out.extend(before(Part::Whole));
+                    out.extend(self.barrier());
+                }
                 Stmt::Op(_)
                 | Stmt::Let { .. }
                 | Stmt::Wait { .. }
@@ -370,6 +380,25 @@ impl Sync<'_> {
         }
         out.extend(waits[stmts.len()].iter().map(|&(q, sem)| wait(q, sem, 1)));
         out
+    }
+
+    /// `dma1` of each core tells `dma0` and `dma1` of all cores that it has come here, once `dma0` of its core has too;
+    /// nothing with one core, where dependences between engines say it all.
+    fn barrier(&mut self) -> Vec<Stmt> {
+        let (load, store, cores) = (Queue::Dma0, Queue::Dma1, self.program.cores);
+        if cores <= 1 {
+            return vec![];
+        }
+        let mut to = |queue| self.sem(Purpose::Barrier(queue));
+        let (loaded, loads, stores) = (to(Queue::Vpu), to(load), to(store));
+        vec![
+            post(load, loaded, 1, false),
+            wait(store, loaded, 1),
+            post(store, loads, 1, true),
+            post(store, stores, 1, true),
+            wait(load, loads, cores),
+            wait(store, stores, cores),
+        ]
     }
 
     /// The push with its handshake; with one core, the push alone.

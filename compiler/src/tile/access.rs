@@ -172,6 +172,29 @@ impl Op {
                     regions,
                 }
             }
+            OpKind::Scatter {
+                src,
+                src_s0,
+                index,
+                index_i64,
+                count,
+                table,
+                row_stride,
+                bytes,
+                rows,
+            } => {
+                let index_bytes = count.times(if *index_i64 { 8 } else { 4 });
+                let (rows, bytes) = (Extent::from(*rows), Extent::from(*bytes));
+                let regions = vec![
+                    Region::new(Read, index, &[], index_bytes),
+                    Region::new(Read, src, &[(*src_s0, count)], bytes.clone()),
+                    Region::new(Write, table, &[(*row_stride, &rows)], bytes.clone()),
+                ];
+                Accesses {
+                    guards: vec![count.clone(), bytes],
+                    regions,
+                }
+            }
             OpKind::MatMul {
                 dst,
                 dst_s0,
@@ -211,8 +234,25 @@ impl Op {
                 a,
                 b,
                 n,
+            }
+            | OpKind::Int {
+                op: _,
+                dst,
+                a,
+                b,
+                n,
             } => {
                 let reads = [vector(Read, a, n, false), vector(Read, b, n, false)];
+                elementwise(reads.into(), vector(Write, dst, n, false), n)
+            }
+            OpKind::Select {
+                dst,
+                a,
+                b,
+                mask,
+                n,
+            } => {
+                let reads = [a, b, mask].map(|o| vector(Read, o, n, false));
                 elementwise(reads.into(), vector(Write, dst, n, false), n)
             }
             OpKind::Unary {

@@ -201,44 +201,27 @@ impl Field for Operand {
     }
 }
 
-/// The words of a set of functions.
-trait Word: Sized + std::marker::Copy + PartialEq + 'static {
-    const WORDS: &'static [(&'static str, Self)];
-    fn word(self) -> &'static str {
-        Self::WORDS
-            .iter()
-            .find(|(_, f)| *f == self)
-            .map_or("?", |(w, _)| w)
-    }
+/// A set of functions, each with the word that the assembler has for it.
+trait Word: Sized + std::marker::Copy + 'static {
+    const ALL: &'static [Self];
+    fn word(self) -> &'static str;
     fn of(word: &str) -> Option<Self> {
-        Self::WORDS
-            .iter()
-            .find(|(w, _)| *w == word)
-            .map(|(_, f)| *f)
+        Self::ALL.iter().copied().find(|f| f.word() == word)
     }
 }
 
 macro_rules! words {
-    ($ty:ident: $($word:literal = $variant:ident),+ $(,)?) => {
+    ($($ty:ident)+) => {$(
         impl Word for $ty {
-            const WORDS: &'static [(&'static str, $ty)] = &[$(($word, $ty::$variant)),+];
-        }
-        impl $ty {
-            /// The word for it in the text form.
-            pub fn name(self) -> &'static str {
-                match self { $($ty::$variant => $word),+ }
+            const ALL: &'static [$ty] = $ty::ALL;
+            fn word(self) -> &'static str {
+                self.name()
             }
         }
-    };
+    )+};
 }
 
-words!(BinaryFn: "add" = Add, "sub" = Sub, "mul" = Mul, "div" = Div, "min" = Min, "max" = Max);
-words!(
-    UnaryFn: "copy" = Copy, "neg" = Neg, "abs" = Abs, "exp" = Exp, "log" = Log, "sqrt" = Sqrt, "rsqrt" = Rsqrt,
-    "recip" = Recip, "sigmoid" = Sigmoid, "tanh" = Tanh, "silu" = Silu, "relu" = Relu, "gelu" = Gelu, "erf" = Erf,
-    "sin" = Sin, "cos" = Cos,
-);
-words!(ReduceFn: "sum" = Sum, "maxr" = Max, "sumsq" = SumSq);
+words!(BinaryFn UnaryFn ReduceFn IntFn);
 
 macro_rules! print_fields {
     ($out:ident, $names:ident, $($field:ident)+) => {
@@ -318,11 +301,14 @@ rows! {
         BinaryFn Binary { dst a b n }
         UnaryFn Unary { dst a n scale bias }
         ReduceFn Reduce { dst a n }
+        IntFn Int { dst a b n }
     }
     plain {
         "gather" Gather { dst dst_s0 index index_i64 count table row_stride bytes rows }
+        "scatter" Scatter { src src_s0 index index_i64 count table row_stride bytes rows }
         "matmul" MatMul { dst dst_s0 a a_s0 b b_panel m n k a_type b_type acc }
         "fill" Fill { dst n value }
+        "select" Select { dst a b mask n }
         "att_init" AttInit { state rows heads d }
         "att_step" AttStep {
             state q q_s0 q_s1 k k_s0 v v_s0 rows heads d kv q_pos kv_pos scale causal window softcap kv_type

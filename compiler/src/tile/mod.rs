@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `expr`, `program` | the language |
 //! | `access` | the bytes each op touches |
-//! | `lower` | graph to program |
+//! | `lower` | graph of a language model to program |
+//! | `function` | graph without state to program |
 //! | `search` | which tile sizes to try |
 //! | `weights` | the weight image |
 //! | `print`, `parse`, `fields`, `lex` | its text form |
@@ -12,6 +13,7 @@
 mod access;
 mod expr;
 mod fields;
+mod function;
 mod lex;
 mod lower;
 mod parse;
@@ -22,6 +24,7 @@ mod weights;
 
 pub use access::*;
 pub use expr::{Expr, Scope, VarId};
+pub use function::{chip_type, lower_function};
 pub use lower::{LAUNCH_PAST, LAUNCH_TOKENS, LowerError, LowerProblem, TileParams, lower};
 pub use parse::ParseError;
 pub use print::OpPrinter;

@@ -492,13 +492,14 @@ impl Parser {
                 enter(&mut self.rings, &ring.name, id);
                 program.rings.push(ring);
             }
-            "sram" | "weights" | "state" | "input" | "output" => {
+            "sram" | "weights" | "state" | "input" | "output" | "scratch" => {
                 let name = self.name()?;
                 let space = match word.as_str() {
                     "weights" => Space::Weights(self.of()?),
                     "state" => Space::State(self.of()?),
                     "input" => Space::Input(self.of()?),
                     "output" => Space::Output(self.of()?),
+                    "scratch" => Space::Scratch,
                     _ => Space::Sram,
                 };
                 self.keyword("bytes")?;
@@ -517,7 +518,7 @@ impl Parser {
                 });
             }
             _ => {
-                let rows = "launch, vars, origin, sram, weights, state, input, output, ring or `{`";
+                let rows = "launch, vars, origin, sram, weights, state, input, output, scratch, ring or `{`";
                 return Err(here.error(format!("expected {rows}, found `{word}`")));
             }
         }
@@ -643,6 +644,7 @@ impl Parser {
                     all_cores: self.eat_word("all"),
                 }
             }
+            "barrier" => Stmt::Barrier,
             "advance" => Stmt::Advance(self.ring()?),
             _ => return Err(here.error(format!("expected a statement, found `{word}`"))),
         })

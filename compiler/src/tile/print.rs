@@ -172,6 +172,7 @@ impl fmt::Display for Program {
                 Space::State(of) => ("state", Some(of)),
                 Space::Input(of) => ("input", Some(of)),
                 Space::Output(of) => ("output", Some(of)),
+                Space::Scratch => ("scratch", None),
             };
             write!(f, "{space} {}", name(&b.name))?;
             if let Some(of) = of {
@@ -280,6 +281,7 @@ impl Printer<'_> {
                 let scope = if *all_cores { " all" } else { "" };
                 writeln!(f, "{pad}post {} sem {} n {n}{scope}", queue.name(), sem.0)
             }
+            Stmt::Barrier => writeln!(f, "{pad}barrier"),
             Stmt::Advance(ring) => writeln!(f, "{pad}advance {}", self.names.ring(*ring)),
         }
     }
@@ -320,7 +322,11 @@ fn common_origin(body: &[Stmt]) -> Option<OriginId> {
         Stmt::Stream { fill, consume, .. } => {
             fill.first().or(consume.first()).map(|o| Some(o.origin))
         }
-        Stmt::Let { .. } | Stmt::Wait { .. } | Stmt::Post { .. } | Stmt::Advance(_) => None,
+        Stmt::Let { .. }
+        | Stmt::Barrier
+        | Stmt::Wait { .. }
+        | Stmt::Post { .. }
+        | Stmt::Advance(_) => None,
     });
     let first = all.next()??;
     all.all(|o| o == Some(first)).then_some(first)

@@ -1,11 +1,13 @@
 //! The tile language: one [`Program`] per entry, run by every core, over buffers and rings in named memories.
 //!
 //! Its life: `lower` makes it (loops, engine ops, streams, collectives); `alloc` gives every buffer and ring an address;
-//! `sync` replaces [`Stmt::Stream`] and [`OpKind::AllGather`] by plain ops with [`Stmt::Wait`], [`Stmt::Post`] and
+//! `sync` replaces [`Stmt::Stream`], [`Stmt::Barrier`] and [`OpKind::AllGather`] by plain ops with [`Stmt::Wait`], [`Stmt::Post`] and
 //! [`Stmt::Advance`]; `emit` turns it into instructions. The text form covers all of it.
 
 use super::expr::{Expr, VarId};
 use llmc_isa::{DType, Queue};
+
+pub use llmc_isa::{BinaryFn, IntFn, QuantFn, ReduceFn, UnaryFn};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -102,6 +104,8 @@ pub enum Space {
     Input(String),
     /// An output the host reads after it, by name.
     Output(String),
+    /// DRAM for what the program makes and uses within one launch.
+    Scratch,
 }
 
 /// A circular buffer in SRAM: `slots` pages, filled by `dma0`, consumed by one engine.
@@ -155,6 +159,8 @@ pub enum Stmt {
         /// Ops on the ring's consumer.
         consume: Vec<Op>,
     },
+    /// Every core's stores before it are complete before any core's loads and stores after it begin.
+    Barrier,
     /// (synchronised programs) `queue` waits until `sem >= n`, then takes `n`.
     Wait {
         /// The waiting engine.
@@ -255,49 +261,6 @@ pub struct Copy {
     pub bytes: Extent,
 }
 
-/// Elementwise functions of two operands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum BinaryFn {
-    Add,
-    Sub,
-    Mul,
-    Div,
-    Min,
-    Max,
-}
-
-/// Elementwise functions of one operand, applied to `a * scale + bias`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum UnaryFn {
-    Copy,
-    Neg,
-    Abs,
-    Exp,
-    Log,
-    Sqrt,
-    Rsqrt,
-    Recip,
-    Sigmoid,
-    Tanh,
-    Silu,
-    Relu,
-    Gelu,
-    Erf,
-    Sin,
-    Cos,
-}
-
-/// Reductions over the inner dim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum ReduceFn {
-    Sum,
-    Max,
-    SumSq,
-}
-
 /// What an op does; each is one instruction, except [`OpKind::AllGather`], which `sync` expands.
 /// Fields are those of the instruction of the same name, see `isa/MANUAL.md`.
 #[derive(Clone, Debug, PartialEq)]
@@ -315,6 +278,18 @@ pub enum OpKind {
     Gather {
         dst: View,
         dst_s0: u32,
+        index: View,
+        index_i64: bool,
+        count: Extent,
+        table: View,
+        row_stride: u32,
+        bytes: u32,
+        rows: u32,
+    },
+    /// `dma.scatter`: rows of a DRAM table by an index list in SRAM.
+    Scatter {
+        src: View,
+        src_s0: u32,
         index: View,
         index_i64: bool,
         count: Extent,
@@ -367,6 +342,22 @@ pub enum OpKind {
         dst: Operand,
         n: [Extent; 3],
         value: f32,
+    },
+    /// `vpu.iadd` and its family: exact integers.
+    Int {
+        op: IntFn,
+        dst: Operand,
+        a: Operand,
+        b: Operand,
+        n: [Extent; 3],
+    },
+    /// `vpu.select`: `a` where `mask` is not 0, else `b`.
+    Select {
+        dst: Operand,
+        a: Operand,
+        b: Operand,
+        mask: Operand,
+        n: [Extent; 3],
     },
     /// `att.init`.
     AttInit {

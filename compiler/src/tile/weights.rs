@@ -15,6 +15,8 @@ use super::access::PANEL;
 pub enum Packing {
     /// Row-major, as in the model.
     Rows,
+    /// Row-major, in the model's element type, which the chip has.
+    Plain,
     /// A matrix `[k, n]` for the matrix unit: the columns are cut into slices of `slice` columns, one per core (the last
     /// may be narrower); each slice is padded with zeros to whole panels of 16 columns; a panel is `[k][16]`.
     /// All in all `[ceil(n / slice)][ceil(slice / 16)][k][16]`.
@@ -108,7 +110,7 @@ impl WeightPlan {
         let index = match found {
             Some(i) => i,
             None => {
-                let dtype = image_type(constant)?;
+                let dtype = image_type(constant, packing)?;
                 let one = packing.elements(constant.shape()) * u64::from(dtype.bytes());
                 let bytes = match constant.turns() {
                     Some(turns) => one.next_multiple_of(TURN_ALIGN) * turns as u64,
@@ -131,6 +133,7 @@ impl WeightPlan {
     fn free_name(&self, name: &str, packing: Packing) -> String {
         let suffix = match packing {
             Packing::Rows => "rows",
+            Packing::Plain => "plain",
             Packing::Panels { .. } => "panels",
         };
         let more = (1..).map(|i| {
@@ -145,9 +148,13 @@ impl WeightPlan {
     }
 }
 
-/// The element type that a constant has in the image: f16 becomes f32, which holds it exactly.
-fn image_type(constant: &Const) -> Result<DType, PackError> {
+/// The element type that a constant has in the image: unless plain, f16 becomes f32, which holds it exactly.
+fn image_type(constant: &Const, packing: Packing) -> Result<DType, PackError> {
     match constant.dtype() {
+        TensorType::F16 if packing == Packing::Plain => Ok(DType::F16),
+        TensorType::I32 if packing == Packing::Plain => Ok(DType::I32),
+        TensorType::I8 if packing == Packing::Plain => Ok(DType::I8),
+        TensorType::U8 if packing == Packing::Plain => Ok(DType::U8),
         TensorType::F32 | TensorType::F16 => Ok(DType::F32),
         TensorType::Bf16 => Ok(DType::Bf16),
         dtype => Err(PackError::DType {
@@ -161,7 +168,7 @@ impl Packing {
     /// Number of elements, padding included, of a constant of this shape.
     fn elements(self, shape: &[usize]) -> u64 {
         match self {
-            Packing::Rows => shape.iter().map(|d| *d as u64).product(),
+            Packing::Rows | Packing::Plain => shape.iter().map(|d| *d as u64).product(),
             Packing::Panels { k, n, slice } => {
                 let panels = n.div_ceil(slice.max(1)) * slice.div_ceil(PANEL);
                 u64::from(panels) * u64::from(k) * u64::from(PANEL)
@@ -201,6 +208,7 @@ impl WeightItem {
         let tensor = constant.tensor();
         let tensor = tensor.ok_or_else(|| PackError::Opaque(constant.name().into()))?;
         match self.packing {
+            Packing::Plain => Ok(sink.write_all(tensor.bytes())?),
             Packing::Rows => self.write_rows(tensor, sink),
             Packing::Panels { k, n, slice } => {
                 if tensor.shape() != [k as usize, n as usize] {

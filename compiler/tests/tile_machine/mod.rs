@@ -117,6 +117,7 @@ impl<'a> Machine<'a> {
                         fill.iter().chain(consume).for_each(|op| self.op(c, op));
                     }
                 }
+                Stmt::Barrier => {}
                 Stmt::Wait { .. } | Stmt::Post { .. } | Stmt::Advance(_) => {
                     unreachable!("not synchronised yet")
                 }
@@ -136,6 +137,7 @@ impl<'a> Machine<'a> {
                     Space::State(n) => ("state", n.as_str(), b.bytes),
                     Space::Input(n) => ("input", n.as_str(), b.bytes),
                     Space::Output(n) => ("output", n.as_str(), b.bytes),
+                    Space::Scratch => ("scratch", b.name.as_str(), b.bytes),
                 }
             }
         };
@@ -293,6 +295,7 @@ impl<'a> Machine<'a> {
                         BinaryFn::Div => x / y,
                         BinaryFn::Min => x.min(y),
                         BinaryFn::Max => x.max(y),
+                        other => panic!("this machine has no {}", other.name()),
                     };
                     self.set(core, self.operand(core, dst, at), dst.dtype, value);
                 }
@@ -329,8 +332,9 @@ impl<'a> Machine<'a> {
                         .collect();
                     let value = match op {
                         ReduceFn::Sum => all.iter().sum(),
-                        ReduceFn::Max => all.iter().copied().fold(f32::NEG_INFINITY, f32::max),
-                        ReduceFn::SumSq => all.iter().map(|x| x * x).sum(),
+                        ReduceFn::Maxr => all.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+                        ReduceFn::Sumsq => all.iter().map(|x| x * x).sum(),
+                        other => panic!("this machine has no {}", other.name()),
                     };
                     self.set(core, self.operand(core, dst, [i, j, 0]), dst.dtype, value);
                 }
@@ -340,6 +344,9 @@ impl<'a> Machine<'a> {
                 for (i, j, l) in cube(n0, n1, n2) {
                     self.set(core, self.operand(core, dst, [i, j, l]), dst.dtype, *value);
                 }
+            }
+            OpKind::Scatter { .. } | OpKind::Int { .. } | OpKind::Select { .. } => {
+                panic!("this machine runs no function programs")
             }
             OpKind::AttInit {
                 state,

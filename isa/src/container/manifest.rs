@@ -83,7 +83,7 @@ pub struct IoTensor {
     /// Name, as in the model.
     #[prost(string, tag = "1")]
     pub name: String,
-    /// Element type: `f32`, `bf16`, `i32` or `i64`.
+    /// Element type in DRAM: `f32`, `bf16`, `f16`, `i32`, `i8`, `u8`, or `i64` (token ids).
     #[prost(string, tag = "2")]
     pub dtype: String,
     /// Dimensions of the space reserved for it; a launch may use less of the outermost.
@@ -95,6 +95,9 @@ pub struct IoTensor {
     /// Size in bytes.
     #[prost(uint64, tag = "5")]
     pub bytes: u64,
+    /// Element type in the model, if it is another one; hosts convert.
+    #[prost(string, tag = "6")]
+    pub model_dtype: String,
 }
 
 /// A tensor that keeps its value between launches.

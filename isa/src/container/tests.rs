@@ -12,6 +12,7 @@ fn tensor(name: &str, dtype: &str, dims: &[u64], dram_addr: u64) -> IoTensor {
         dims: dims.to_vec(),
         dram_addr,
         bytes,
+        model_dtype: String::new(),
     }
 }
 

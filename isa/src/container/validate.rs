@@ -1,16 +1,15 @@
 //! What a manifest promises, checked both when a container is written and when it is read.
 
 use super::manifest::{DebugMap, Entry, Manifest};
-use crate::Chip;
+use crate::{Chip, DType};
 use std::collections::BTreeSet;
 
-/// Bytes of an element of a tensor in DRAM: `f32`, `bf16`, `i32`, `i64`.
+/// Bytes of an element of a tensor in DRAM: a type of the chip of whole bytes, or `i64` (token ids).
 pub fn dtype_bytes(name: &str) -> Option<u64> {
-    match name {
-        "f32" | "i32" => Some(4),
-        "bf16" => Some(2),
-        "i64" => Some(8),
-        _ => None,
+    let known = DType::ALL.iter().find(|d| d.name() == name);
+    match known {
+        Some(dtype) if dtype.bits() >= 8 => Some(dtype.bytes().into()),
+        _ => (name == "i64").then_some(8),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::tile::{
 };
 
 /// A program that grows.
-pub(super) struct Build {
+pub(in crate::tile) struct Build {
     program: Program,
     /// Open blocks, innermost last; the first is the program's body.
     blocks: Vec<Vec<Stmt>>,
@@ -27,7 +27,7 @@ pub(super) struct Build {
 }
 
 impl Build {
-    pub(super) fn new(name: &str, cores: u32, launch: Vec<Launch>) -> Build {
+    pub(in crate::tile) fn new(name: &str, cores: u32, launch: Vec<Launch>) -> Build {
         let names = launch.iter().map(|l| l.name.clone()).collect();
         let program = Program {
             name: name.into(),
@@ -51,7 +51,7 @@ impl Build {
         }
     }
 
-    pub(super) fn finish(mut self) -> Program {
+    pub(in crate::tile) fn finish(mut self) -> Program {
         self.program.body = self.blocks.into_iter().next().unwrap_or_default();
         self.program
     }
@@ -66,11 +66,11 @@ impl Build {
     }
 
     /// The origin of the ops that follow.
-    pub(super) fn origin(&mut self, origin: Origin) {
+    pub(in crate::tile) fn origin(&mut self, origin: Origin) {
         self.next_origin = Some(origin);
     }
 
-    pub(super) fn buffer(&mut self, name: &str, space: Space, bytes: u64) -> BufferId {
+    pub(in crate::tile) fn buffer(&mut self, name: &str, space: Space, bytes: u64) -> BufferId {
         let name = self.unique(name);
         self.program.buffers.push(Buffer {
             name,
@@ -81,12 +81,12 @@ impl Build {
         BufferId(self.program.buffers.len() as u32 - 1)
     }
 
-    pub(super) fn sram(&mut self, name: &str, bytes: u64) -> BufferId {
+    pub(in crate::tile) fn sram(&mut self, name: &str, bytes: u64) -> BufferId {
         self.buffer(name, Space::Sram, bytes)
     }
 
     /// The buffer of a DRAM space, made at its first use.
-    pub(super) fn dram(&mut self, name: &str, space: Space, bytes: u64) -> BufferId {
+    pub(in crate::tile) fn dram(&mut self, name: &str, space: Space, bytes: u64) -> BufferId {
         match self.program.buffers.iter().position(|b| b.space == space) {
             Some(i) => BufferId(i as u32),
             None => self.buffer(name, space, bytes),
@@ -111,7 +111,7 @@ impl Build {
     }
 
     /// The ring of a name, made at its first use: double buffering, pages as large as the largest use asks for.
-    pub(super) fn ring(&mut self, name: &str, consumer: Queue, page: u64) -> RingId {
+    pub(in crate::tile) fn ring(&mut self, name: &str, consumer: Queue, page: u64) -> RingId {
         let page = page.next_multiple_of(64);
         if let Some(i) = self.program.rings.iter().position(|r| r.name == name) {
             let ring = &mut self.program.rings[i];
@@ -159,13 +159,13 @@ impl Build {
         }
     }
 
-    pub(super) fn op(&mut self, queue: Queue, kind: OpKind) {
+    pub(in crate::tile) fn op(&mut self, queue: Queue, kind: OpKind) {
         let op = self.make(queue, kind);
         self.push(Stmt::Op(op));
     }
 
     /// One page through a ring: a load on `dma0`, then `consume` on the ring's consumer.
-    pub(super) fn stream(&mut self, ring: RingId, fill: Vec<OpKind>, consume: Vec<OpKind>) {
+    pub(in crate::tile) fn stream(&mut self, ring: RingId, fill: Vec<OpKind>, consume: Vec<OpKind>) {
         let consumer = self
             .program
             .rings
@@ -187,7 +187,7 @@ impl Build {
     }
 
     /// `value`, in a variable if it takes more than one step to compute.
-    pub(super) fn bind(&mut self, name: &str, value: Expr) -> Expr {
+    pub(in crate::tile) fn bind(&mut self, name: &str, value: Expr) -> Expr {
         if matches!(
             value,
             Expr::Const(_) | Expr::Core | Expr::Launch(_) | Expr::Var(_)
@@ -200,7 +200,7 @@ impl Build {
     }
 
     /// Opens a loop and returns its counter; [`Build::end`] closes it. A loop of exactly one turn leaves no trace.
-    pub(super) fn begin(&mut self, name: &str, trip: Expr, max_trip: u64) -> Expr {
+    pub(in crate::tile) fn begin(&mut self, name: &str, trip: Expr, max_trip: u64) -> Expr {
         if trip.as_const() == Some(1) {
             self.loops.push(None);
             return Expr::ZERO;
@@ -211,7 +211,11 @@ impl Build {
         Expr::Var(var)
     }
 
-    pub(super) fn end(&mut self) {
+    pub(in crate::tile) fn barrier(&mut self) {
+        self.push(Stmt::Barrier);
+    }
+
+    pub(in crate::tile) fn end(&mut self) {
         if let Some(Some((var, trip, max_trip))) = self.loops.pop() {
             let body = self.blocks.pop().unwrap_or_default();
             self.push(Stmt::Loop {
@@ -244,7 +248,7 @@ fn dram_view(kind: &mut OpKind) -> Option<&mut View> {
 }
 
 /// Byte `offset` of a buffer.
-pub(super) fn at(buffer: BufferId, offset: impl Into<Expr>) -> View {
+pub(in crate::tile) fn at(buffer: BufferId, offset: impl Into<Expr>) -> View {
     View {
         place: Place::Buffer(buffer),
         offset: offset.into(),
@@ -252,7 +256,7 @@ pub(super) fn at(buffer: BufferId, offset: impl Into<Expr>) -> View {
 }
 
 /// Byte `offset` of the current page of a ring.
-pub(super) fn page(ring: RingId, offset: impl Into<Expr>) -> View {
+pub(in crate::tile) fn page(ring: RingId, offset: impl Into<Expr>) -> View {
     View {
         place: Place::Page(ring),
         offset: offset.into(),

@@ -14,7 +14,7 @@
 //! | `repeat` | the turns of a repeat, as one loop |
 
 mod attention;
-mod build;
+pub(super) mod build;
 mod layout;
 mod matmul;
 mod memory;

@@ -159,7 +159,7 @@ impl Lower<'_> {
         let factor = self.scratch(&format!("v{}_factor", id.0), Columns::all(1));
         let n = || self.extents(x.columns);
         let sum = OpKind::Reduce {
-            op: ReduceFn::SumSq,
+            op: ReduceFn::Sumsq,
             dst: factor.operand(),
             a: x.operand(),
             n: n(),

@@ -1,0 +1,1 @@
+//! Ranks: the largest and smallest elements.
