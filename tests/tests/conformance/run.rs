@@ -3,12 +3,17 @@
 use crate::case::{Case, DataSet};
 use llmc_compiler::import::{Category, ImportError, ImportOptions, import};
 use llmc_ir::eval::bind_inputs;
+use llmc_compiler::{CompileError, CompileOptions, compile};
 use llmc_ir::eval_graph;
+use llmc_isa::Chip;
+use llmc_isa::container::Binary;
+use llmc_runtime_emu::{Options, Session};
 use llmc_tensor::Tensor;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// What became of a case.
@@ -69,7 +74,48 @@ pub fn all_modes(case: &Case) -> Outcome {
 }
 
 fn modes(case: &Case) -> Result<(), Stop> {
-    evaluate(case)
+    evaluate(case)?;
+    let chip = |sram: u64| Chip::load("edge").and_then(|chip| chip.with_sram_bytes(sram));
+    for sram in SRAM_BYTES {
+        emulate(case, &chip(sram).unwrap())?;
+    }
+    Ok(())
+}
+
+/// SRAM of a core of the chips that cases run on: as the preset has it, and so little that every op takes several tiles.
+const SRAM_BYTES: [u64; 2] = [512 << 10, 16 << 10];
+
+/// Compiles the case and runs the binary.
+fn emulate(case: &Case, chip: &Chip) -> Result<(), Stop> {
+    let mut options = CompileOptions::new(chip.clone());
+    options.threads = 1;
+    let compiled = compile(&case.path, &options).map_err(|e| not_compiled(&e))?;
+    let bytes = compiled
+        .to_bytes()
+        .map_err(|e| wrong(format!("bug: {e}")))?;
+    let binary = Binary::from_bytes(bytes, "case").map_err(|e| wrong(format!("bug: {e}")))?;
+    let session = Session::new(Arc::new(binary), None, Options::default());
+    let mut session = session.map_err(|e| wrong(format!("emulator: {e}")))?;
+    for set in &case.sets {
+        let inputs = inputs(set)?;
+        let given: Vec<(&str, &Tensor)> = inputs.iter().map(|(n, t)| (n.as_str(), t)).collect();
+        let (outputs, _) = session
+            .call("main", &given)
+            .map_err(|e| wrong(format!("emulator: {e}")))?;
+        check(case, set, &outputs.into_iter().collect())?;
+    }
+    Ok(())
+}
+
+/// What a compile error means for a file that is known to be valid.
+fn not_compiled(error: &CompileError) -> Outcome {
+    let text = format!("compile: {error}");
+    match (error, error.category()) {
+        (CompileError::Import(error), _) => refused(error),
+        (_, Category::Unsupported) => Outcome::Unsupported(one_line(&text)),
+        (_, Category::Input) => wrong(format!("called invalid: {text}")),
+        (_, Category::Bug) => wrong(text),
+    }
 }
 
 /// Imports the case, and lets the reference evaluator compute it.

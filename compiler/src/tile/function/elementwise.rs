@@ -34,7 +34,7 @@ fn float_unary(op: UnaryOp) -> Option<UnaryFn> {
         UnaryOp::Round => UnaryFn::Round,
         UnaryOp::IsNan => UnaryFn::IsNan,
         UnaryOp::Not => UnaryFn::Not,
-        UnaryOp::IsInf | UnaryOp::GeluTanh => return None,
+        UnaryOp::Atan | UnaryOp::IsInf | UnaryOp::GeluTanh => return None,
     })
 }
 
@@ -88,7 +88,9 @@ fn int_binary(op: BinaryOp) -> Option<IntFn> {
         BinaryOp::And => IntFn::Iand,
         BinaryOp::Or => IntFn::Ior,
         BinaryOp::Xor => IntFn::Ixor,
-        BinaryOp::Div | BinaryOp::Pow => return None,
+        BinaryOp::Shl => IntFn::Ishl,
+        BinaryOp::Shr => IntFn::Ishr,
+        BinaryOp::Div | BinaryOp::Rem | BinaryOp::Pow => return None,
     })
 }
 
@@ -104,7 +106,7 @@ fn float_binary(op: BinaryOp) -> Option<BinaryFn> {
         BinaryOp::And => BinaryFn::And,
         BinaryOp::Or => BinaryFn::Or,
         BinaryOp::Xor => BinaryFn::Xor,
-        BinaryOp::Pow | BinaryOp::Mod => return None,
+        BinaryOp::Pow | BinaryOp::Mod | BinaryOp::Rem | BinaryOp::Shl | BinaryOp::Shr => return None,
     })
 }
 
@@ -206,7 +208,7 @@ impl Function<'_> {
         let to = chip_type(dtype);
         if dtype.is_int() && !(op == BinaryOp::Pow && exponent.is_float()) {
             let how = match op {
-                BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul => wrap(dtype),
+                BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Shl => wrap(dtype),
                 _ => Wrap::None,
             };
             return match (int_binary(op), op) {

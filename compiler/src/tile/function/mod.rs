@@ -11,7 +11,7 @@
 //! | `narrow` | element types that the chip lacks |
 //! | `elementwise` | functions of elements, conversions |
 //! | `movement` | concatenation, padding, reshapes that move |
-//! | `reduce`, `matmul`, `gather`, `scan`, `order` | the other kernels |
+//! | `reduce`, `matmul`, `gather`, `scatter`, `scan`, `order` | the other kernels |
 //! | `compose` | softmax, norms, attention, .. made of these |
 
 mod compose;
@@ -23,6 +23,7 @@ mod narrow;
 mod order;
 mod reduce;
 mod scan;
+mod scatter;
 mod slab;
 mod tiles;
 
@@ -169,6 +170,36 @@ impl Function<'_> {
             }
             (Op::AllGather, [x]) => Ok(x.clone()),
             (Op::Concat { axis }, parts) => self.concat(parts, *axis, &shape),
+            (Op::Pad { before, .. }, [x, value]) => self.pad(x, value, before, &shape),
+            (
+                Op::Windows {
+                    kernel,
+                    strides,
+                    dilations,
+                },
+                [x],
+            ) => {
+                let first = x.dims.len() - kernel.len();
+                let positions: Vec<(u64, usize)> = shape[first..]
+                    .iter()
+                    .copied()
+                    .zip(strides.iter().copied())
+                    .collect();
+                let inside: Vec<(usize, usize)> = kernel
+                    .iter()
+                    .copied()
+                    .zip(dilations.iter().copied())
+                    .collect();
+                Ok(x.windows(&positions, &inside))
+            }
+            (Op::TopK { axis, k, largest }, [x]) => self.top_k(x, *axis, *k as u64, *largest),
+            (op @ Op::ScatterNd { .. }, [data, indices, updates]) => {
+                self.scatter_nd(op, data, indices, updates, !dtype.is_float())
+            }
+            (Op::BitCast(to), [x]) if chip_type(*to).bytes() == x.dtype.bytes() => Ok(Slab {
+                dtype: chip_type(*to),
+                ..x.clone()
+            }),
             (Op::MatMul, [a, b]) => self.matmul(a, b, &shape, types[0]),
             (Op::Reduce { op, axes, .. }, [x]) => {
                 let out = self.reduce(*op, x, axes, dtype)?;

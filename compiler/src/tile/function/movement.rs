@@ -25,6 +25,25 @@ impl Function<'_> {
             .ok_or_else(|| "bug: a dense value has any shape".into())
     }
 
+    /// Copies of a value around `x`.
+    pub(super) fn pad(
+        &mut self,
+        x: &Slab,
+        value: &Slab,
+        before: &[usize],
+        shape: &[u64],
+    ) -> Result<Slab, Reason> {
+        let out = self.scratch(x.dtype, shape);
+        let value = value.reshape(&[]).ok_or("its value is not one number")?;
+        self.map(&out, &[value.expand(shape)], None)?;
+        let mut inside = out.clone();
+        for (axis, skip) in before.iter().enumerate() {
+            inside = inside.slice(axis, *skip as i64, 1, x.dim(axis).n);
+        }
+        self.map(&inside, std::slice::from_ref(x), None)?;
+        Ok(out)
+    }
+
     pub(super) fn concat(
         &mut self,
         parts: &[Slab],

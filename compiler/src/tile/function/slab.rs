@@ -110,6 +110,24 @@ impl Slab {
         out
     }
 
+    /// Windows over the last dims: their positions, then the elements of a window, each with its extent and its distance in elements.
+    pub(super) fn windows(&self, positions: &[(u64, usize)], kernel: &[(usize, usize)]) -> Slab {
+        let first = self.dims.len() - positions.len();
+        let mut dims = self.dims[..first].to_vec();
+        let moved = |(axis, n, step): (usize, u64, usize)| Axis {
+            n,
+            stride: self.dim(axis).stride * step as i64,
+        };
+        let over = positions.iter().enumerate();
+        dims.extend(over.map(|(i, (n, step))| moved((first + i, *n, *step))));
+        let inside = kernel.iter().enumerate();
+        dims.extend(inside.map(|(i, (n, step))| moved((first + i, *n as u64, *step))));
+        Slab {
+            dims,
+            ..self.clone()
+        }
+    }
+
     /// Broadcast to a shape, aligned at the last dim.
     pub(super) fn expand(&self, shape: &[u64]) -> Slab {
         let missing = shape.len().saturating_sub(self.dims.len());

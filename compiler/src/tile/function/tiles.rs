@@ -133,6 +133,17 @@ impl Cut {
         self.split(f, tile)
     }
 
+    /// Opens a loop over all tiles, on the first core alone.
+    pub(super) fn begin_one(&self, f: &mut Function) -> Vec<Expr> {
+        let tiles = self.tiles();
+        let mut trip = Expr::Const(tiles as i64);
+        if f.cores > 1 {
+            trip = (Expr::Const(1) - Expr::Core).max(Expr::ZERO) * tiles as i64;
+        }
+        let tile = f.build.begin("t", trip, tiles);
+        self.split(f, tile)
+    }
+
     fn split(&self, f: &mut Function, tile: Expr) -> Vec<Expr> {
         let mut inner = 1u64;
         let mut index = vec![Expr::ZERO; self.n.len()];

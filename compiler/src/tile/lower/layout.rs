@@ -166,7 +166,7 @@ mod tests {
     fn slices_are_packed_apart_only_if_panels_would_straddle_cores() {
         let slice = |c: Columns| match c.panels(5) {
             Packing::Panels { slice, .. } => slice,
-            Packing::Rows => 0,
+            Packing::Rows | Packing::Plain => 0,
         };
         assert_eq!(slice(Columns::split(128, 32, 4)), 128);
         assert_eq!(slice(Columns::split(32, 8, 4)), 8);
