@@ -163,7 +163,7 @@ fn check_writes(program: &Program, buffer: &Buffer, counts: &[u8], tokens: i64, 
                 buffer.name
             );
         }
-        Space::Sram | Space::Weights(_) | Space::Input(_) => {}
+        Space::Sram | Space::Weights(_) | Space::Input(_) | Space::Scratch => {}
     }
 }
 
@@ -198,6 +198,7 @@ fn block(program: &Program, body: &[Stmt], core: &mut Core, writes: &mut Writes)
                     .chain(consume)
                     .for_each(|op| access(program, op, core, writes));
             }
+            Stmt::Barrier => panic!("only function programs have barriers"),
             Stmt::Wait { .. } | Stmt::Post { .. } | Stmt::Advance(_) => {
                 panic!("not synchronised yet")
             }

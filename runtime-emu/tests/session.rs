@@ -51,6 +51,7 @@ fn tensor(name: &str, dtype: &str, dims: &[u64], dram_addr: u64) -> IoTensor {
         dims: dims.to_vec(),
         dram_addr,
         bytes: dims.iter().product::<u64>() * size,
+        model_dtype: String::new(),
     }
 }
 

@@ -34,7 +34,9 @@ fn float_unary(op: UnaryOp) -> Option<UnaryFn> {
         UnaryOp::Round => UnaryFn::Round,
         UnaryOp::IsNan => UnaryFn::IsNan,
         UnaryOp::Not => UnaryFn::Not,
-        UnaryOp::Atan | UnaryOp::IsInf | UnaryOp::GeluTanh => return None,
+        UnaryOp::Atan => UnaryFn::Atan,
+        UnaryOp::IsInf => UnaryFn::IsInf,
+        UnaryOp::GeluTanh => return None,
     })
 }
 
@@ -89,8 +91,10 @@ fn int_binary(op: BinaryOp) -> Option<IntFn> {
         BinaryOp::Or => IntFn::Ior,
         BinaryOp::Xor => IntFn::Ixor,
         BinaryOp::Shl => IntFn::Ishl,
-        BinaryOp::Shr => IntFn::Ishr,
-        BinaryOp::Div | BinaryOp::Rem | BinaryOp::Pow => return None,
+        BinaryOp::Shr => IntFn::Ilshr,
+        BinaryOp::Div => IntFn::Iquo,
+        BinaryOp::Rem => IntFn::Irem,
+        BinaryOp::Pow => return None,
     })
 }
 
@@ -106,25 +110,43 @@ fn float_binary(op: BinaryOp) -> Option<BinaryFn> {
         BinaryOp::And => BinaryFn::And,
         BinaryOp::Or => BinaryFn::Or,
         BinaryOp::Xor => BinaryFn::Xor,
-        BinaryOp::Pow | BinaryOp::Mod | BinaryOp::Rem | BinaryOp::Shl | BinaryOp::Shr => return None,
+        BinaryOp::Pow => BinaryFn::Pow,
+        BinaryOp::Mod => BinaryFn::Mod,
+        BinaryOp::Rem => BinaryFn::Rem,
+        BinaryOp::Shl | BinaryOp::Shr => return None,
     })
 }
 
-/// a / b towards zero: the quotient of the magnitudes, with the sign of a xor b.
-fn quotient(t: &mut Tile, dst: &Operand) {
+/// The powers of integers by integers: by squaring, for the 5 bits of an exponent that can matter. With an exponent below 0, what
+/// is left of 1 / a^-b: 1, -1, or 0.
+fn int_power(t: &mut Tile, dst: &Operand) {
     let (a, b) = (t.args[0].clone(), t.args[1].clone());
-    let (zero, shift) = (t.integer(0), t.integer(31));
-    let (x, y, sign) = (t.temp(DType::I32), t.temp(DType::I32), t.temp(DType::I32));
-    for (magnitude, v) in [(&x, &a), (&y, &b)] {
-        t.int(IntFn::Isub, magnitude, &zero, v);
-        t.int(IntFn::Imax, magnitude, magnitude, v);
+    let (one, zero) = (t.integer(1), t.integer(0));
+    let [base, result, left, odd] = [0; 4].map(|_| t.temp(DType::I32));
+    t.int(IntFn::Ior, &base, &a, &a);
+    t.int(IntFn::Ior, &result, &one, &one);
+    t.int(IntFn::Ior, &left, &b, &b);
+    for bit in 0..EXPONENT_BITS {
+        t.int(IntFn::Iand, &odd, &left, &one);
+        // result * (odd ? base : 1)
+        t.int(IntFn::Imul, &odd, &odd, &base);
+        let skip = t.temp(DType::I32);
+        t.int(IntFn::Iand, &skip, &left, &one);
+        t.select(&odd, &skip, &odd, &one);
+        t.int(IntFn::Imul, &result, &result, &odd);
+        if bit + 1 < EXPONENT_BITS {
+            t.int(IntFn::Imul, &base, &base, &base);
+            t.int(IntFn::Ishr, &left, &left, &one);
+        }
     }
-    t.int(IntFn::Ixor, &sign, &a, &b);
-    t.int(IntFn::Ishr, &sign, &sign, &shift);
-    t.int(IntFn::Idiv, &x, &x, &y);
-    t.int(IntFn::Ixor, &x, &x, &sign);
-    t.int(IntFn::Isub, dst, &x, &sign);
+    let below = t.temp(DType::I32);
+    t.int(IntFn::Ilt, &below, &b, &zero);
+    t.int(IntFn::Iquo, &odd, &one, &a);
+    t.select(dst, &below, &odd, &result);
 }
+
+/// Bits of an exponent: a larger one than 31 overflows, or takes a base of 0, 1 or -1, for which its lowest bit decides.
+const EXPONENT_BITS: u32 = 6;
 
 /// Copies 32-bit integers to the result, wrapped into its type.
 fn wrapped(t: &mut Tile, from: &Operand, how: Wrap) {
@@ -141,6 +163,21 @@ fn wrapped(t: &mut Tile, from: &Operand, how: Wrap) {
             t.int(IntFn::Ishr, &dst, &y, &bits);
         }
     }
+}
+
+/// Floats to integers, towards zero; what is outside of the type becomes its nearest value.
+fn truncated(t: &mut Tile, from: &Operand, how: Wrap) {
+    let dst = t.dst.clone();
+    let (least, most) = match how {
+        Wrap::None => return t.unary(UnaryFn::Trunc, &dst, from),
+        Wrap::Mask(mask) => (0, mask),
+        Wrap::Shift(shift) => (i32::MIN >> shift, i32::MAX >> shift),
+    };
+    let (least, most) = (t.integer(least), t.integer(most));
+    let wide = t.temp(DType::I32);
+    t.unary(UnaryFn::Trunc, &wide, from);
+    t.int(IntFn::Imax, &wide, &wide, &least);
+    t.int(IntFn::Imin, &dst, &wide, &most);
 }
 
 /// Runs `f` on the result itself, or on 32-bit integers that are wrapped into the result's type.
@@ -184,14 +221,9 @@ impl Function<'_> {
         }
         self.elementwise(&[x], &shape, to, &move |t| {
             let (a, dst) = (t.args[0].clone(), t.dst.clone());
-            match (op, float_unary(op)) {
-                (_, Some(op)) => t.unary(op, &dst, &a),
-                (UnaryOp::IsInf, None) => {
-                    let (inf, y) = (t.number(f32::INFINITY, DType::F32), t.temp(DType::F32));
-                    t.unary(UnaryFn::Abs, &y, &a);
-                    t.binary(BinaryFn::Eq, &dst, &y, &inf);
-                }
-                (_, None) => gelu_tanh(t),
+            match float_unary(op) {
+                Some(op) => t.unary(op, &dst, &a),
+                None => gelu_tanh(t),
             }
         })
     }
@@ -208,26 +240,35 @@ impl Function<'_> {
         let to = chip_type(dtype);
         if dtype.is_int() && !(op == BinaryOp::Pow && exponent.is_float()) {
             let how = match op {
-                BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Shl => wrap(dtype),
+                BinaryOp::Add
+                | BinaryOp::Sub
+                | BinaryOp::Mul
+                | BinaryOp::Shl
+                | BinaryOp::Pow => wrap(dtype),
                 _ => Wrap::None,
             };
-            return match (int_binary(op), op) {
-                (Some(op), _) => self.elementwise(&[a, b], shape, to, &move |t| {
+            return match int_binary(op) {
+                Some(op) => self.elementwise(&[a, b], shape, to, &move |t| {
                     in_range(t, how, |t, dst| {
                         let (a, b) = (t.args[0].clone(), t.args[1].clone());
                         t.int(op, dst, &a, &b);
                     })
                 }),
-                (None, BinaryOp::Div) => self.elementwise(&[a, b], shape, to, &|t| {
-                    let dst = t.dst.clone();
-                    quotient(t, &dst);
-                }),
-                (None, _) => Err("powers are not supported yet".into()),
+                None => self.elementwise(&[a, b], shape, to, &|t| in_range(t, how, int_power)),
             };
         }
         let Some(op) = float_binary(op) else {
-            return Err(format!("`{op}` of {dtype} is not supported yet"));
+            return Err(format!("bug: `{op}` of {dtype}"));
         };
+        if dtype.is_int() {
+            // An integer to the power of a float, towards zero.
+            return self.elementwise(&[a, b], shape, to, &move |t| {
+                let (a, b, dst) = (t.args[0].clone(), t.args[1].clone(), t.dst.clone());
+                let y = t.temp(DType::F32);
+                t.binary(op, &y, &a, &b);
+                t.unary(UnaryFn::Trunc, &dst, &y);
+            });
+        }
         self.float(op, a, b, shape, to)
     }
 
@@ -299,7 +340,8 @@ impl Function<'_> {
         })
     }
 
-    /// Converts elements: to integers towards zero, wrapping around; to bool, whether they are not 0.
+    /// Converts elements: to bool, whether they are not 0; floats to integers towards zero, to the nearest in range; integers to
+    /// integers wrapping around.
     pub(super) fn cast(
         &mut self,
         x: &Slab,
@@ -323,7 +365,7 @@ impl Function<'_> {
             } else if exact {
                 wrapped(t, &a, how);
             } else {
-                in_range(t, how, |t, dst| t.unary(UnaryFn::Trunc, dst, &a));
+                truncated(t, &a, how);
             }
         })
     }

@@ -82,7 +82,7 @@ impl Cut {
         };
         let mut room = most.max(1);
         for i in (0..n.len()).rev() {
-            if blocked(i) {
+            if blocked(i) || n[i] == 0 {
                 continue;
             }
             cut.size[i] = n[i].min(room);
@@ -426,7 +426,7 @@ impl Function<'_> {
                 needs - self.sram
             ));
         }
-        let share = elements.div_ceil(u64::from(self.cores)).max(MIN_TILE);
+        let share = elements.max(1).div_ceil(u64::from(self.cores)).max(MIN_TILE);
         Ok(fits.min(share).min(1 << 20))
     }
 
