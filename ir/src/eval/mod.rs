@@ -102,6 +102,11 @@ fn kernel(op: &Op, operands: &[&Tensor], dtype: DType, shape: Vec<usize>) -> Eva
         (Op::Binary(f), [a, b]) => elementwise::binary(*f, a, b, shape),
         (Op::Compare(f), [a, b]) => elementwise::compare(*f, a, b, shape),
         (Op::Where, [c, a, b]) => elementwise::select(c, a, b, shape),
+        (Op::Cast(to), [x]) if x.dtype().is_float() && to.is_int() && to.bits() < 32 => {
+            // Narrow integers wrap around.
+            let values: Vec<i64> = x.to_f64_vec().into_iter().map(|v| v as i64).collect();
+            Tensor::from_i64(*to, x.shape(), &values).map_err(text)
+        }
         (Op::Cast(to), [x]) => x.cast(*to).map_err(text),
         (Op::BitCast(to), [x]) => Tensor::new(*to, shape, x.data().clone()).map_err(text),
         (Op::Reshape { .. }, [x]) => x.reshape(shape).map_err(text),

@@ -165,21 +165,6 @@ fn wrapped(t: &mut Tile, from: &Operand, how: Wrap) {
     }
 }
 
-/// Floats to integers, towards zero; what is outside of the type becomes its nearest value.
-fn truncated(t: &mut Tile, from: &Operand, how: Wrap) {
-    let dst = t.dst.clone();
-    let (least, most) = match how {
-        Wrap::None => return t.unary(UnaryFn::Trunc, &dst, from),
-        Wrap::Mask(mask) => (0, mask),
-        Wrap::Shift(shift) => (i32::MIN >> shift, i32::MAX >> shift),
-    };
-    let (least, most) = (t.integer(least), t.integer(most));
-    let wide = t.temp(DType::I32);
-    t.unary(UnaryFn::Trunc, &wide, from);
-    t.int(IntFn::Imax, &wide, &wide, &least);
-    t.int(IntFn::Imin, &dst, &wide, &most);
-}
-
 /// Runs `f` on the result itself, or on 32-bit integers that are wrapped into the result's type.
 fn in_range(t: &mut Tile, how: Wrap, f: impl FnOnce(&mut Tile, &Operand)) {
     if how == Wrap::None {
@@ -340,8 +325,7 @@ impl Function<'_> {
         })
     }
 
-    /// Converts elements: to bool, whether they are not 0; floats to integers towards zero, to the nearest in range; integers to
-    /// integers wrapping around.
+    /// Converts elements: to bool, whether they are not 0; to integers towards zero, wrapping around.
     pub(super) fn cast(
         &mut self,
         x: &Slab,
@@ -365,7 +349,7 @@ impl Function<'_> {
             } else if exact {
                 wrapped(t, &a, how);
             } else {
-                truncated(t, &a, how);
+                in_range(t, how, |t, dst| t.unary(UnaryFn::Trunc, dst, &a));
             }
         })
     }

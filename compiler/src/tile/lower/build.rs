@@ -233,11 +233,13 @@ fn dram_view(kind: &mut OpKind) -> Option<&mut View> {
     match kind {
         OpKind::Load(copy) => Some(&mut copy.src),
         OpKind::Store(copy) => Some(&mut copy.dst),
-        OpKind::Gather { table, .. } => Some(table),
+        OpKind::Gather { table, .. } | OpKind::Scatter { table, .. } => Some(table),
         OpKind::PushAll(_)
         | OpKind::AllGather(_)
         | OpKind::MatMul { .. }
         | OpKind::Binary { .. }
+        | OpKind::Int { .. }
+        | OpKind::Select { .. }
         | OpKind::Unary { .. }
         | OpKind::Reduce { .. }
         | OpKind::Fill { .. }
