@@ -7,9 +7,7 @@ use crate::error::CompileError;
 use crate::report::{EntryReport, SramReport, launch_report, sample_launches};
 use crate::schedule::schedule;
 use crate::sync::synchronise;
-use crate::tile::{
-    Program, Space, TileParams, WeightPlan, candidates, lower, lower_function,
-};
+use crate::tile::{Program, Space, TileParams, WeightPlan, candidates, lower, lower_function};
 use llmc_ir::{Graph, Module};
 use llmc_isa::asm::disassemble;
 use llmc_isa::container::DebugMap;
@@ -119,10 +117,11 @@ pub fn tile_functions(
     weights: &mut WeightPlan,
 ) -> Result<Vec<Tiled>, CompileError> {
     let tile = |graph: &Graph| {
-        let lowered = lower_function(graph, chip, weights).map_err(|error| CompileError::Lower {
-            entry: graph.name.clone(),
-            error,
-        })?;
+        let lowered =
+            lower_function(graph, chip, weights).map_err(|error| CompileError::Lower {
+                entry: graph.name.clone(),
+                error,
+            })?;
         let mut placed = lowered.clone();
         let sram = place_sram(&mut placed, chip.sram_bytes())?;
         Ok(Tiled {

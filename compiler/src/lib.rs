@@ -259,7 +259,10 @@ fn import_options(options: &CompileOptions) -> Result<ImportOptions, CompileErro
 fn is_function(imported: &Imported) -> bool {
     let graph = &imported.graph;
     let past = llmc_ir::Symbol::new(llmc_ir::Symbol::PAST);
-    let mut dims = graph.inputs().iter().flat_map(|(_, id)| &graph.ty(*id).shape);
+    let mut dims = graph
+        .inputs()
+        .iter()
+        .flat_map(|(_, id)| &graph.ty(*id).shape);
     imported.caches.is_empty()
         && graph.states().is_empty()
         && !dims.any(|d| d.symbols().contains(&past))

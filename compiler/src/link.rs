@@ -149,7 +149,12 @@ pub fn link(
         .next()
         .copied();
     manifest.model = ModelInfo {
-        vocab: if max_context == 0 { None } else { info.vocab.or(vocab) }.unwrap_or(0),
+        vocab: if max_context == 0 {
+            None
+        } else {
+            info.vocab.or(vocab)
+        }
+        .unwrap_or(0),
         max_context,
         prefill,
         bos: info.bos.map(i64::from),

@@ -4,8 +4,8 @@
 use crate::fault::Fault;
 use crate::machine::{HostAccess, Machine, Options, SetupError};
 use crate::stats::LaunchStats;
-use llmc_isa::Chip;
 use crate::values::{ValueError, from_chip, to_chip};
+use llmc_isa::Chip;
 use llmc_isa::container::{
     Binary, ContainerError, Entry, IoTensor, Manifest, StateTensor, dtype_bytes,
 };

@@ -63,8 +63,7 @@ fn model_dtype(tensor: &IoTensor) -> Result<DType, ValueError> {
 }
 
 fn known(tensor: &IoTensor, name: &str) -> Result<DType, ValueError> {
-    name.parse()
-        .map_err(|problem| broken(tensor, problem))
+    name.parse().map_err(|problem| broken(tensor, problem))
 }
 
 fn broken(tensor: &IoTensor, problem: impl ToString) -> ValueError {
@@ -87,7 +86,11 @@ pub fn to_chip(tensor: &IoTensor, given: &Tensor) -> Result<Vec<u8>, ValueError>
             expected: expected.to_string(),
         });
     }
-    let same = given.shape().iter().map(|d| *d as u64).eq(tensor.dims.iter().copied());
+    let same = given
+        .shape()
+        .iter()
+        .map(|d| *d as u64)
+        .eq(tensor.dims.iter().copied());
     if !same {
         return Err(ValueError::Shape {
             name: tensor.name.clone(),
@@ -120,7 +123,11 @@ pub fn to_chip(tensor: &IoTensor, given: &Tensor) -> Result<Vec<u8>, ValueError>
         let wide = expected == DType::U64;
         let lost = |v: &i64| i32::try_from(*v).is_err() || wide && *v < 0;
         if let Some(i) = values.iter().position(lost) {
-            let value = if wide { (values[i] as u64).to_string() } else { values[i].to_string() };
+            let value = if wide {
+                (values[i] as u64).to_string()
+            } else {
+                values[i].to_string()
+            };
             return Err(outside(i, value, "-2147483648 to 2147483647"));
         }
         Tensor::from_i64(to, shape, &values)
@@ -175,14 +182,20 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_said() {
         let given = Tensor::from_vec(vec![2], vec![0i64, 1 << 40]).unwrap();
-        let text = to_chip(&tensor("i32", "i64", &[2]), &given).unwrap_err().to_string();
+        let text = to_chip(&tensor("i32", "i64", &[2]), &given)
+            .unwrap_err()
+            .to_string();
         assert_eq!(
             text,
             "input `x`: element 1 is 1099511627776, the chip holds i64 as i32: -2147483648 to 2147483647"
         );
-        let text = to_chip(&tensor("f32", "", &[2]), &given).unwrap_err().to_string();
+        let text = to_chip(&tensor("f32", "", &[2]), &given)
+            .unwrap_err()
+            .to_string();
         assert_eq!(text, "input `x` is i64, the model takes f32");
-        let text = to_chip(&tensor("i32", "i64", &[3]), &given).unwrap_err().to_string();
+        let text = to_chip(&tensor("i32", "i64", &[3]), &given)
+            .unwrap_err()
+            .to_string();
         assert_eq!(text, "input `x` has shape [2], the program takes [3]");
         let given = Tensor::from_vec(vec![1], vec![1e300]).unwrap();
         assert!(to_chip(&tensor("f32", "f64", &[1]), &given).is_err());

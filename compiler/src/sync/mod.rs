@@ -82,7 +82,11 @@ enum Purpose {
     Arrived,
     /// For the loads or the stores after a barrier; `vpu` stands for the handshake inside a core.
     Barrier(Queue),
-    Depend { depth: u32, from: Queue, to: Queue },
+    Depend {
+        depth: u32,
+        from: Queue,
+        to: Queue,
+    },
 }
 
 /// Which half of a stream; `Whole` for other statements.

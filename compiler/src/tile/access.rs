@@ -245,13 +245,7 @@ impl Op {
                 let reads = [vector(Read, a, n, false), vector(Read, b, n, false)];
                 elementwise(reads.into(), vector(Write, dst, n, false), n)
             }
-            OpKind::Select {
-                dst,
-                a,
-                b,
-                mask,
-                n,
-            } => {
+            OpKind::Select { dst, a, b, mask, n } => {
                 let reads = [a, b, mask].map(|o| vector(Read, o, n, false));
                 elementwise(reads.into(), vector(Write, dst, n, false), n)
             }

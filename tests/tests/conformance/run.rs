@@ -2,8 +2,8 @@
 
 use crate::case::{Case, DataSet};
 use llmc_compiler::import::{Category, ImportError, ImportOptions, import};
-use llmc_ir::eval::bind_inputs;
 use llmc_compiler::{CompileError, CompileOptions, compile};
+use llmc_ir::eval::bind_inputs;
 use llmc_ir::eval_graph;
 use llmc_isa::Chip;
 use llmc_isa::container::Binary;

@@ -187,23 +187,28 @@ impl Function<'_> {
         let [rows, columns] = self.diagonals(s, t)?;
         // Column minus position of the row.
         let behind = t as i64 - s as i64;
-        self.elementwise(&[scores, &rows, &columns], &shape, scores.dtype, &move |x| {
-            let [score, row, column] = [0, 1, 2].map(|i| x.args[i].clone());
-            let dst = x.dst.clone();
-            let (hidden, away) = (x.number(f32::NEG_INFINITY, DType::F32), x.temp(DType::I32));
-            let unseen = x.temp(DType::I32);
-            x.int(IntFn::Isub, &away, &column, &row);
-            x.int(IntFn::Isub, &unseen, &away, &away);
-            if mask.causal {
-                let last = x.integer(behind as i32);
-                x.int(IntFn::Ilt, &unseen, &last, &away);
-            }
-            if let Some(window) = mask.window {
-                let first = x.integer((behind - i64::from(window) + 1) as i32);
-                x.int(IntFn::Ilt, &away, &away, &first);
-                x.int(IntFn::Ior, &unseen, &unseen, &away);
-            }
-            x.select(&dst, &unseen, &hidden, &score);
-        })
+        self.elementwise(
+            &[scores, &rows, &columns],
+            &shape,
+            scores.dtype,
+            &move |x| {
+                let [score, row, column] = [0, 1, 2].map(|i| x.args[i].clone());
+                let dst = x.dst.clone();
+                let (hidden, away) = (x.number(f32::NEG_INFINITY, DType::F32), x.temp(DType::I32));
+                let unseen = x.temp(DType::I32);
+                x.int(IntFn::Isub, &away, &column, &row);
+                x.int(IntFn::Isub, &unseen, &away, &away);
+                if mask.causal {
+                    let last = x.integer(behind as i32);
+                    x.int(IntFn::Ilt, &unseen, &last, &away);
+                }
+                if let Some(window) = mask.window {
+                    let first = x.integer((behind - i64::from(window) + 1) as i32);
+                    x.int(IntFn::Ilt, &away, &away, &first);
+                    x.int(IntFn::Ior, &unseen, &unseen, &away);
+                }
+                x.select(&dst, &unseen, &hidden, &score);
+            },
+        )
     }
 }

@@ -225,11 +225,9 @@ impl Function<'_> {
         let to = chip_type(dtype);
         if dtype.is_int() && !(op == BinaryOp::Pow && exponent.is_float()) {
             let how = match op {
-                BinaryOp::Add
-                | BinaryOp::Sub
-                | BinaryOp::Mul
-                | BinaryOp::Shl
-                | BinaryOp::Pow => wrap(dtype),
+                BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Shl | BinaryOp::Pow => {
+                    wrap(dtype)
+                }
                 _ => Wrap::None,
             };
             return match int_binary(op) {

@@ -10,7 +10,10 @@ use crate::tile::{IntFn, OpKind};
 
 /// The largest divisor of `n` that is at most `most`.
 pub(super) fn divisor(n: u64, most: u64) -> u64 {
-    (1..=n.min(most).max(1)).rev().find(|d| n % d == 0).unwrap_or(1)
+    (1..=n.min(most).max(1))
+        .rev()
+        .find(|d| n % d == 0)
+        .unwrap_or(1)
 }
 
 impl Function<'_> {

@@ -51,17 +51,27 @@ impl Function<'_> {
             i.checked_sub(missing).map_or(1, |i| s.dim(i).n)
         };
         let stack: Vec<u64> = (0..batch)
-            .map(|i| if extent(&a, i) == 1 { extent(&b, i) } else { extent(&a, i) })
+            .map(|i| {
+                if extent(&a, i) == 1 {
+                    extent(&b, i)
+                } else {
+                    extent(&a, i)
+                }
+            })
             .collect();
         let a = a.expand(&[stack.as_slice(), &[m, k]].concat());
         let b = b.expand(&[stack.as_slice(), &[k, n]].concat());
         let out = self.scratch(work, &[stack.as_slice(), &[m, n]].concat());
         if out.elements() > 0 {
             if k == 0 {
-                self.map(&out, &[], Some(&|t| {
-                    let dst = t.dst.clone();
-                    t.fill(&dst, 0.0);
-                }))?;
+                self.map(
+                    &out,
+                    &[],
+                    Some(&|t| {
+                        let dst = t.dst.clone();
+                        t.fill(&dst, 0.0);
+                    }),
+                )?;
             } else {
                 self.product(&out, &a, &b, int)?;
             }
@@ -219,7 +229,10 @@ impl Function<'_> {
         let whole = columns.clone().div(i64::from(PANEL));
         let mut copy = |skip: Expr, panels: Extent, width: Extent| {
             let dst = at(y.buffer, skip.clone() * i64::from(panel));
-            let src = at(b.buffer, first.clone() + skip * (i64::from(PANEL) * i64::from(sn)));
+            let src = at(
+                b.buffer,
+                first.clone() + skip * (i64::from(PANEL) * i64::from(sn)),
+            );
             // Columns that lie apart are copied one by one.
             let (n, bytes, last) = if sn == 4 {
                 ([1.into(), panels, ek.clone()], width.times(4), [0, 0])

@@ -203,7 +203,8 @@ impl Function<'_> {
             (Op::MatMul, [a, b]) => self.matmul(a, b, &shape, types[0]),
             (Op::Reduce { op, axes, .. }, [x]) => {
                 let out = self.reduce(*op, x, axes, dtype)?;
-                out.reshape(&shape).ok_or_else(|| "bug: a reduction is dense".into())
+                out.reshape(&shape)
+                    .ok_or_else(|| "bug: a reduction is dense".into())
             }
             (Op::Gather { axis }, [data, indices]) => self.gather(data, indices, *axis, &shape),
             (Op::GatherNd { batch_dims }, [data, indices]) => {
@@ -235,7 +236,10 @@ impl Function<'_> {
                 [x, cos, sin],
             ) => self.rope(x, cos, sin, [*heads, *head_dim, *rotary_dim], *interleaved),
             (op @ Op::Attention { .. }, [q, k, v]) => self.attention(op, q, k, v),
-            (op, _) => Err(format!("`{}` is not supported in function programs yet", op.name())),
+            (op, _) => Err(format!(
+                "`{}` is not supported in function programs yet",
+                op.name()
+            )),
         }
     }
 

@@ -60,7 +60,9 @@ pub(super) fn constant(constant: &Arc<Const>) -> Result<Arc<Const>, Reason> {
         .ok_or_else(|| format!("constant `{name}` has no bytes"))?;
     let outside = |index: usize, value: String| {
         let from = constant.dtype();
-        format!("constant `{name}` of {from}: element {index} is {value}, which the chip's {to} cannot hold")
+        format!(
+            "constant `{name}` of {from}: element {index} is {value}, which the chip's {to} cannot hold"
+        )
     };
     let shape = tensor.shape().to_vec();
     let narrow = if tensor.dtype() == TensorType::F64 {
@@ -73,7 +75,8 @@ pub(super) fn constant(constant: &Arc<Const>) -> Result<Arc<Const>, Reason> {
     } else {
         let values = tensor.to_i64_vec().map_err(|e| e.to_string())?;
         let wide = tensor.dtype() == TensorType::U64;
-        let lost = |v: &i64| to == TensorType::I32 && (i32::try_from(*v).is_err() || wide && *v < 0);
+        let lost =
+            |v: &i64| to == TensorType::I32 && (i32::try_from(*v).is_err() || wide && *v < 0);
         if let Some(i) = values.iter().position(lost) {
             return Err(outside(i, values[i].to_string()));
         }

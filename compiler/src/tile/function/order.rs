@@ -105,7 +105,14 @@ impl Function<'_> {
         let [key, rank, more] =
             ["key", "rank", "more"].map(|name| self.held(name, cut.shape(), [true; 3], DType::I32));
         let first = offset(keys.base, &index, &space.strides[1]);
-        let load = transfer(&key, keys.buffer, first, cut.strides(&space.strides[1]), &n, false)?;
+        let load = transfer(
+            &key,
+            keys.buffer,
+            first,
+            cut.strides(&space.strides[1]),
+            &n,
+            false,
+        )?;
         self.build.op(Queue::Dma0, load);
         self.build.op(
             Queue::Vpu,
@@ -154,7 +161,14 @@ impl Function<'_> {
         }
         self.build.end();
         let first = offset(out.base, &index, &space.strides[0]);
-        let store = transfer(&rank, out.buffer, first, cut.strides(&space.strides[0]), &n, true)?;
+        let store = transfer(
+            &rank,
+            out.buffer,
+            first,
+            cut.strides(&space.strides[0]),
+            &n,
+            true,
+        )?;
         self.build.op(Queue::Dma1, store);
         self.build.end();
         Ok(out)

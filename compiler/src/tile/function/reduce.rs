@@ -24,10 +24,22 @@ struct Fold {
 impl Fold {
     fn of(op: ReduceOp) -> Fold {
         let (float, int, whole, start) = match op {
-            ReduceOp::Sum | ReduceOp::Mean => (BinaryFn::Add, IntFn::Iadd, Some(ReduceFn::Sum), 0.0),
+            ReduceOp::Sum | ReduceOp::Mean => {
+                (BinaryFn::Add, IntFn::Iadd, Some(ReduceFn::Sum), 0.0)
+            }
             ReduceOp::SumSquare => (BinaryFn::Add, IntFn::Iadd, Some(ReduceFn::Sum), 0.0),
-            ReduceOp::Max => (BinaryFn::Max, IntFn::Imax, Some(ReduceFn::Maxr), f32::NEG_INFINITY),
-            ReduceOp::Min => (BinaryFn::Min, IntFn::Imin, Some(ReduceFn::Minr), f32::INFINITY),
+            ReduceOp::Max => (
+                BinaryFn::Max,
+                IntFn::Imax,
+                Some(ReduceFn::Maxr),
+                f32::NEG_INFINITY,
+            ),
+            ReduceOp::Min => (
+                BinaryFn::Min,
+                IntFn::Imin,
+                Some(ReduceFn::Minr),
+                f32::INFINITY,
+            ),
             ReduceOp::Prod => (BinaryFn::Mul, IntFn::Imul, None, 1.0),
         };
         Fold {

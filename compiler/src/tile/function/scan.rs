@@ -51,8 +51,8 @@ impl Function<'_> {
             },
         );
         let at_row = self.build.begin("l", Expr::Const(length as i64), length);
-        let first = offset(from.base, &index, &space.strides[1])
-            + at_row.clone() * from.dim(axis).stride;
+        let first =
+            offset(from.base, &index, &space.strides[1]) + at_row.clone() * from.dim(axis).stride;
         let far = cut.strides(&space.strides[1]);
         let load = transfer(&row, from.buffer, first, far, &n, false)?;
         self.build.op(Queue::Dma0, load);

@@ -36,7 +36,9 @@ impl Function<'_> {
         let (list, rows, inner) = self.tuples(&data.shape(), indices, *batch_dims)?;
         let out = self.scratch(data.dtype, &data.shape());
         self.map(&out, std::slice::from_ref(data), None)?;
-        let table = out.reshape(&[rows * inner]).ok_or("bug: a new value is dense")?;
+        let table = out
+            .reshape(&[rows * inner])
+            .ok_or("bug: a new value is dense")?;
         let updates = self.packed(updates)?;
         match op {
             ScatterOp::Assign => self.scatter_rows(&table, inner, &list, &updates, false)?,
@@ -68,7 +70,11 @@ impl Function<'_> {
         let cut = Cut::sized(vec![inner / width, count], vec![1, count.min(most)], 1);
         self.barrier();
         let one = !different;
-        let at_tile = if one { cut.begin_one(self) } else { cut.begin(self) };
+        let at_tile = if one {
+            cut.begin_one(self)
+        } else {
+            cut.begin(self)
+        };
         let [.., n] = cut.extents(&at_tile);
         let [.., held] = cut.shape();
         let index = self.held("index", [1, 1, held], [true; 3], DType::I32);
@@ -125,7 +131,14 @@ impl Function<'_> {
         let strides = [width * element, inner * element].map(|s| s as i64);
         let first = offset(updates.base, &at_tile, &strides);
         let n = shape.map(Extent::from);
-        let load = transfer(&new, updates.buffer, first, [0, 0, element as i64], &n, false)?;
+        let load = transfer(
+            &new,
+            updates.buffer,
+            first,
+            [0, 0, element as i64],
+            &n,
+            false,
+        )?;
         self.build.op(Queue::Dma0, load);
         let about = Table {
             slab: table,
@@ -156,13 +169,7 @@ impl Function<'_> {
 }
 
 /// `old = op(old, new)`.
-fn combination(
-    op: ScatterOp,
-    int: bool,
-    old: &Held,
-    new: &Held,
-    n: [Extent; 3],
-) -> OpKind {
+fn combination(op: ScatterOp, int: bool, old: &Held, new: &Held, n: [Extent; 3]) -> OpKind {
     let (float, exact) = match op {
         ScatterOp::Add | ScatterOp::Assign => (BinaryFn::Add, IntFn::Iadd),
         ScatterOp::Mul => (BinaryFn::Mul, IntFn::Imul),
@@ -184,7 +191,9 @@ fn row_count(table: &Slab, inner: u64) -> Result<u32, Reason> {
     let bytes = inner * u64::from(table.dtype.bytes());
     match (u32::try_from(rows), u32::try_from(bytes)) {
         (Ok(rows), Ok(_)) => Ok(rows),
-        _ => Err(format!("a table of {rows} rows of {inner} elements is too large")),
+        _ => Err(format!(
+            "a table of {rows} rows of {inner} elements is too large"
+        )),
     }
 }
 

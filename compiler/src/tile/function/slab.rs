@@ -146,6 +146,9 @@ impl Slab {
 
     /// A dim; one element if there is none.
     pub(super) fn dim(&self, axis: usize) -> Axis {
-        self.dims.get(axis).copied().unwrap_or(Axis { n: 1, stride: 0 })
+        self.dims
+            .get(axis)
+            .copied()
+            .unwrap_or(Axis { n: 1, stride: 0 })
     }
 }

@@ -6,9 +6,7 @@ use llmc_isa::{DType, Queue};
 use super::slab::Slab;
 use super::{Function, Reason};
 use crate::tile::lower::build::at;
-use crate::tile::{
-    BinaryFn, BufferId, Copy, Expr, Extent, IntFn, OpKind, Operand, UnaryFn,
-};
+use crate::tile::{BinaryFn, BufferId, Copy, Expr, Extent, IntFn, OpKind, Operand, UnaryFn};
 
 /// Dims of a tile; the vector unit has as many.
 pub(super) const TILE_DIMS: usize = 3;
@@ -370,7 +368,14 @@ impl Tile {
     }
 
     /// `dst = op(a * scale + bias)`.
-    pub(super) fn scaled(&mut self, op: UnaryFn, dst: &Operand, a: &Operand, scale: f32, bias: f32) {
+    pub(super) fn scaled(
+        &mut self,
+        op: UnaryFn,
+        dst: &Operand,
+        a: &Operand,
+        scale: f32,
+        bias: f32,
+    ) {
         let (dst, a, n) = (dst.clone(), a.clone(), self.n.clone());
         self.ops.push(OpKind::Unary {
             op,
@@ -415,7 +420,12 @@ impl Tile {
 impl Function<'_> {
     /// Elements of a tile that takes `bytes` of SRAM per element and `fixed` besides, of a box of `elements`: as many as fit,
     /// but not so many that cores have nothing to do.
-    pub(super) fn tile_elements(&self, bytes: u64, fixed: u64, elements: u64) -> Result<u64, Reason> {
+    pub(super) fn tile_elements(
+        &self,
+        bytes: u64,
+        fixed: u64,
+        elements: u64,
+    ) -> Result<u64, Reason> {
         let room = self.sram.saturating_sub(fixed);
         let fits = room / bytes.max(1);
         if fits == 0 {
@@ -426,7 +436,10 @@ impl Function<'_> {
                 needs - self.sram
             ));
         }
-        let share = elements.max(1).div_ceil(u64::from(self.cores)).max(MIN_TILE);
+        let share = elements
+            .max(1)
+            .div_ceil(u64::from(self.cores))
+            .max(MIN_TILE);
         Ok(fits.min(share).min(1 << 20))
     }
 

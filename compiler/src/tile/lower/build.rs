@@ -165,7 +165,12 @@ impl Build {
     }
 
     /// One page through a ring: a load on `dma0`, then `consume` on the ring's consumer.
-    pub(in crate::tile) fn stream(&mut self, ring: RingId, fill: Vec<OpKind>, consume: Vec<OpKind>) {
+    pub(in crate::tile) fn stream(
+        &mut self,
+        ring: RingId,
+        fill: Vec<OpKind>,
+        consume: Vec<OpKind>,
+    ) {
         let consumer = self
             .program
             .rings
