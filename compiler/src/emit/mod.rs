@@ -134,6 +134,7 @@ fn buffers(program: &Program, used: &BTreeMap<Place, (u64, u64)>) -> Vec<DebugBu
                     Space::State(name) => format!("state `{name}`"),
                     Space::Input(name) => format!("input `{name}`"),
                     Space::Output(name) => format!("output `{name}`"),
+                    Space::Scratch => format!("scratch `{}`", b.name),
                 };
                 (name, b.space == Space::Sram, b.addr?, b.bytes, 0)
             }
