@@ -27,11 +27,17 @@ pub enum DType {
     U4,
     I2,
     U2,
+    F8E4m3,
+    F8E4m3Fnuz,
+    F8E5m2,
+    F8E5m2Fnuz,
+    F8E8m0,
+    F4E2m1,
 }
 
 impl DType {
     /// Every element type, in declaration order.
-    pub const ALL: [DType; 17] = [
+    pub const ALL: [DType; 23] = [
         DType::F32,
         DType::F16,
         DType::Bf16,
@@ -49,6 +55,12 @@ impl DType {
         DType::U4,
         DType::I2,
         DType::U2,
+        DType::F8E4m3,
+        DType::F8E4m3Fnuz,
+        DType::F8E5m2,
+        DType::F8E5m2Fnuz,
+        DType::F8E8m0,
+        DType::F4E2m1,
     ];
 
     /// Size of one element in bits.
@@ -58,7 +70,12 @@ impl DType {
             DType::F32 | DType::I32 | DType::U32 => 32,
             DType::F16 | DType::Bf16 | DType::I16 | DType::U16 => 16,
             DType::I8 | DType::U8 | DType::Bool => 8,
-            DType::I4 | DType::U4 => 4,
+            DType::F8E4m3
+            | DType::F8E4m3Fnuz
+            | DType::F8E5m2
+            | DType::F8E5m2Fnuz
+            | DType::F8E8m0 => 8,
+            DType::I4 | DType::U4 | DType::F4E2m1 => 4,
             DType::I2 | DType::U2 => 2,
         }
     }
@@ -82,7 +99,20 @@ impl DType {
 
     /// True for floating point.
     pub const fn is_float(self) -> bool {
-        matches!(self, DType::F32 | DType::F16 | DType::Bf16 | DType::F64)
+        matches!(self, DType::F32 | DType::F16 | DType::Bf16 | DType::F64) || self.is_mini_float()
+    }
+
+    /// True for floating point of 8 bits and less.
+    pub const fn is_mini_float(self) -> bool {
+        matches!(
+            self,
+            DType::F8E4m3
+                | DType::F8E4m3Fnuz
+                | DType::F8E5m2
+                | DType::F8E5m2Fnuz
+                | DType::F8E8m0
+                | DType::F4E2m1
+        )
     }
 
     /// True for signed and unsigned integers; `Bool` is not one.
@@ -118,6 +148,12 @@ impl DType {
             DType::U4 => "u4",
             DType::I2 => "i2",
             DType::U2 => "u2",
+            DType::F8E4m3 => "f8e4m3",
+            DType::F8E4m3Fnuz => "f8e4m3fnuz",
+            DType::F8E5m2 => "f8e5m2",
+            DType::F8E5m2Fnuz => "f8e5m2fnuz",
+            DType::F8E8m0 => "f8e8m0",
+            DType::F4E2m1 => "f4e2m1",
         }
     }
 }

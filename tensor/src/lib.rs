@@ -21,6 +21,7 @@ pub mod element;
 pub mod error;
 pub mod file;
 mod inflate;
+mod minifloat;
 pub mod npy;
 pub mod npz;
 pub mod tensor;

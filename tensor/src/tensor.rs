@@ -3,6 +3,7 @@
 use crate::dtype::DType;
 use crate::element::Element;
 use crate::error::TensorError;
+use crate::minifloat::MiniFloat;
 use bytes::Bytes;
 use half::{bf16, f16};
 use std::fmt;
@@ -173,6 +174,7 @@ impl Tensor {
             DType::Bf16 => self.typed::<bf16>().into_iter().map(f32::from).collect(),
             DType::F64 => self.typed::<f64>().into_iter().map(|v| v as f32).collect(),
             DType::U64 => self.typed::<u64>().into_iter().map(|v| v as f32).collect(),
+            d if d.is_mini_float() => self.to_f64_vec().into_iter().map(|v| v as f32).collect(),
             _ => self.ints().into_iter().map(|v| v as f32).collect(),
         }
     }
@@ -185,7 +187,10 @@ impl Tensor {
                 self.to_f32_vec().into_iter().map(f64::from).collect()
             }
             DType::U64 => self.typed::<u64>().into_iter().map(|v| v as f64).collect(),
-            _ => self.ints().into_iter().map(|v| v as f64).collect(),
+            d => match MiniFloat::of(d) {
+                Some(format) => self.codes().map(|code| format.decode(code)).collect(),
+                None => self.ints().into_iter().map(|v| v as f64).collect(),
+            },
         }
     }
 
@@ -212,7 +217,7 @@ impl Tensor {
     }
 
     /// A tensor of `dtype` from f64 values, rounded to nearest even; integers truncate towards zero and
-    /// saturate; bool is "not zero".
+    /// saturate (those of less than 8 bits wrap, as in ONNX); bool is "not zero".
     ///
     /// # Errors
     /// If the number of values is not what the shape asks for.
@@ -233,9 +238,14 @@ impl Tensor {
                 .for_each(|v| bf16::from_f64(*v).write(&mut out)),
             DType::Bool => values.iter().for_each(|v| (*v != 0.0).write(&mut out)),
             DType::U64 => values.iter().for_each(|v| (*v as u64).write(&mut out)),
+            d if d.is_mini_float() => {
+                return Tensor::from_mini(dtype, shape.into(), values.iter().copied());
+            }
             _ => {
                 let (lo, hi) = int_range(dtype);
-                let ints: Vec<i64> = values.iter().map(|v| (*v as i64).clamp(lo, hi)).collect();
+                let packed = dtype.bits() < 8; // these wrap, as from integers
+                let within = |v: i64| if packed { v } else { v.clamp(lo, hi) };
+                let ints: Vec<i64> = values.iter().map(|v| within(*v as i64)).collect();
                 return Tensor::from_i64(dtype, shape, &ints);
             }
         }
@@ -275,6 +285,14 @@ impl Tensor {
                         .fold(0, |b, (i, v)| b | ((*v as u8 & mask) << (i * bits)))
                 }));
             }
+            DType::F8E4m3
+            | DType::F8E4m3Fnuz
+            | DType::F8E5m2
+            | DType::F8E5m2Fnuz
+            | DType::F8E8m0
+            | DType::F4E2m1 => {
+                return Tensor::from_mini(dtype, shape.into(), values.iter().map(|v| *v as f64));
+            }
         }
         Tensor::new(dtype, shape, out)
     }
@@ -295,6 +313,36 @@ impl Tensor {
             }
             _ => Tensor::from_i64(dtype, shape, &self.ints()),
         }
+    }
+
+    /// A tensor of floats of 8 bits or less.
+    fn from_mini(
+        dtype: DType,
+        shape: Vec<usize>,
+        values: impl Iterator<Item = f64>,
+    ) -> Result<Tensor, TensorError> {
+        let format = MiniFloat::of(dtype).ok_or_else(|| TensorError::DType {
+            expected: "floats of 8 bits or less".into(),
+            found: dtype,
+        })?;
+        let codes: Vec<u8> = values.map(|v| format.encode(v)).collect();
+        let bytes = match dtype.bits() {
+            8 => codes,
+            _ => codes
+                .chunks(2)
+                .map(|pair| pair[0] | pair.get(1).map_or(0, |high| high << 4))
+                .collect(),
+        };
+        Tensor::new(dtype, shape, bytes)
+    }
+
+    /// The bits of the elements of a type of 4 or 8 bits.
+    fn codes(&self) -> impl Iterator<Item = u8> {
+        let wide = self.dtype.bits() == 8;
+        (0..self.elements()).map(move |i| match wide {
+            true => self.data[i],
+            false => self.data[i / 2] >> (i % 2 * 4) & 15,
+        })
     }
 
     fn typed<T: Element>(&self) -> Vec<T> {
@@ -330,9 +378,16 @@ impl Tensor {
                 };
                 (0..self.elements()).map(value).collect()
             }
-            DType::F32 | DType::F16 | DType::Bf16 | DType::F64 => {
-                self.to_f64_vec().into_iter().map(|v| v as i64).collect()
-            }
+            DType::F32
+            | DType::F16
+            | DType::Bf16
+            | DType::F64
+            | DType::F8E4m3
+            | DType::F8E4m3Fnuz
+            | DType::F8E5m2
+            | DType::F8E5m2Fnuz
+            | DType::F8E8m0
+            | DType::F4E2m1 => self.to_f64_vec().into_iter().map(|v| v as i64).collect(),
         }
     }
 }

@@ -219,10 +219,22 @@ pub mod data_type {
     pub const UINT64: i32 = 13;
     /// bfloat16.
     pub const BFLOAT16: i32 = 16;
+    /// Float of 8 bits: 4 of exponent, 3 of mantissa, no infinity.
+    pub const FLOAT8E4M3FN: i32 = 17;
+    /// The same with one zero, whose negative is NaN.
+    pub const FLOAT8E4M3FNUZ: i32 = 18;
+    /// Float of 8 bits: 5 of exponent, 2 of mantissa.
+    pub const FLOAT8E5M2: i32 = 19;
+    /// The same with one zero, whose negative is NaN, and no infinity.
+    pub const FLOAT8E5M2FNUZ: i32 = 20;
     /// Two unsigned elements per byte, low nibble first.
     pub const UINT4: i32 = 21;
     /// Two signed elements per byte, low nibble first.
     pub const INT4: i32 = 22;
+    /// Two floats per byte, low nibble first: 2 bits of exponent, 1 of mantissa.
+    pub const FLOAT4E2M1: i32 = 23;
+    /// A power of two in 8 bits.
+    pub const FLOAT8E8M0: i32 = 24;
     /// Four unsigned elements per byte, low bits first.
     pub const UINT2: i32 = 25;
     /// Four signed elements per byte, low bits first.

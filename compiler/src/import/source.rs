@@ -74,6 +74,12 @@ pub fn dtype_of(code: i32) -> Result<DType, (Category, String)> {
         data_type::INT4 => DType::I4,
         data_type::UINT2 => DType::U2,
         data_type::INT2 => DType::I2,
+        data_type::FLOAT8E4M3FN => DType::F8E4m3,
+        data_type::FLOAT8E4M3FNUZ => DType::F8E4m3Fnuz,
+        data_type::FLOAT8E5M2 => DType::F8E5m2,
+        data_type::FLOAT8E5M2FNUZ => DType::F8E5m2Fnuz,
+        data_type::FLOAT8E8M0 => DType::F8E8m0,
+        data_type::FLOAT4E2M1 => DType::F4E2m1,
         0 => return Err((Category::Input, String::from("it has no element type"))),
         known if data_type::name(known) != "?" => {
             return Err((
@@ -293,8 +299,17 @@ fn inline(proto: &TensorProto, dtype: DType, shape: Vec<usize>) -> Result<Tensor
                 .collect();
             Tensor::new(dtype, shape, bytes)
         }
-        // Packed types: each i32 holds one byte of packed elements.
-        DType::I4 | DType::U4 | DType::I2 | DType::U2 => {
+        // Packed types: each i32 holds one byte of packed elements; small floats are stored as their bit patterns.
+        DType::I4
+        | DType::U4
+        | DType::I2
+        | DType::U2
+        | DType::F8E4m3
+        | DType::F8E4m3Fnuz
+        | DType::F8E5m2
+        | DType::F8E5m2Fnuz
+        | DType::F8E8m0
+        | DType::F4E2m1 => {
             let bytes: Vec<u8> = proto.int32_data.iter().map(|&v| v as u8).collect();
             Tensor::new(dtype, shape, bytes)
         }

@@ -1,15 +1,13 @@
-//! Matrix products, reductions and what else computes over axes.
+//! Matrix products and what else computes over axes.
 
-use llmc_ir::{BinaryOp, Dim, Op, ReduceOp, UnaryOp};
+use llmc_ir::{BinaryOp, Dim, Op};
 
 use super::super::call::Call;
 use super::super::error::OpError;
 use super::super::lower::Lower;
-use super::super::value::{Val, axis_of};
-use super::{Out, shape};
-
-/// Attributes of the reductions.
-pub const REDUCE: &[&str] = &["axes", "keepdims", "noop_with_empty_axes"];
+use super::super::value::Val;
+use super::Out;
+use super::build::Made;
 
 /// `MatMul`.
 pub fn matmul(cx: &mut Lower, call: &Call) -> Out {
@@ -48,90 +46,6 @@ pub fn scaled(cx: &mut Lower, value: &Val, factor: f32) -> Result<Val, OpError> 
     cx.apply(Op::Binary(BinaryOp::Mul), &[value, &factor])
 }
 
-fn reduce(cx: &mut Lower, call: &Call, op: ReduceOp) -> Result<Val, OpError> {
-    let data = call.input(0)?;
-    let rank = cx.ty(data)?.rank();
-    let attributes = call.attributes();
-    let mut axes = match shape::axes(cx, call, 1)? {
-        Some(axes) if !axes.is_empty() => axes
-            .iter()
-            .map(|&a| axis_of(a, rank))
-            .collect::<Result<Vec<_>, _>>()?,
-        _ if attributes.flag_or("noop_with_empty_axes", false)? => return Ok(data.clone()),
-        _ => (0..rank).collect(),
-    };
-    axes.sort_unstable();
-    axes.dedup();
-    let keepdims = attributes.flag_or("keepdims", true)?;
-    cx.apply(Op::Reduce { op, axes, keepdims }, &[data])
-}
-
-macro_rules! reductions {
-    ($($(#[$doc:meta])* $name:ident = $op:ident),* $(,)?) => {$(
-        $(#[$doc])*
-        pub fn $name(cx: &mut Lower, call: &Call) -> Out {
-            Ok(vec![reduce(cx, call, ReduceOp::$op)?])
-        }
-    )*};
-}
-
-reductions! {
-    /// `ReduceMax`.
-    reduce_max = Max,
-    /// `ReduceMean`.
-    reduce_mean = Mean,
-    /// `ReduceMin`.
-    reduce_min = Min,
-    /// `ReduceProd`.
-    reduce_prod = Prod,
-    /// `ReduceSum`.
-    reduce_sum = Sum,
-    /// `ReduceSumSquare`.
-    reduce_sum_square = SumSquare,
-}
-
-/// `ReduceL2`.
-pub fn reduce_l2(cx: &mut Lower, call: &Call) -> Out {
-    let squares = reduce(cx, call, ReduceOp::SumSquare)?;
-    Ok(vec![cx.apply(Op::Unary(UnaryOp::Sqrt), &[&squares])?])
-}
-
-/// `Softmax`; before opset 13 over all axes from `axis` on.
-pub fn softmax(cx: &mut Lower, call: &Call) -> Out {
-    let data = call.input(0)?;
-    let shape = cx.ty(data)?.shape.clone();
-    let old = call.version() < 13;
-    let axis = axis_of(
-        call.attributes().int_or("axis", if old { 1 } else { -1 })?,
-        shape.len(),
-    )?;
-    if !old || axis + 1 == shape.len() {
-        return Ok(vec![cx.apply(Op::Softmax { axis }, &[data])?]);
-    }
-    let (outer, inner) = shape.split_at(axis);
-    let flat = cx.reshape(data, vec![shape::product(outer), shape::product(inner)])?;
-    let flat = cx.apply(Op::Softmax { axis: 1 }, &[&flat])?;
-    Ok(vec![cx.reshape(&flat, shape)?])
-}
-
-/// `CumSum`.
-pub fn cumsum(cx: &mut Lower, call: &Call) -> Out {
-    let data = call.input(0)?;
-    let rank = cx.ty(data)?.rank();
-    let axis = cx.fixed_ints(call.input(1)?)?;
-    let axis = axis_of(axis.first().copied().unwrap_or(0), rank)?;
-    let exclusive = call.attributes().flag_or("exclusive", false)?;
-    let reverse = call.attributes().flag_or("reverse", false)?;
-    Ok(vec![cx.apply(
-        Op::CumSum {
-            axis,
-            exclusive,
-            reverse,
-        },
-        &[data],
-    )?])
-}
-
 /// `GatherND`.
 pub fn gather_nd(cx: &mut Lower, call: &Call) -> Out {
     let batch_dims = call.attributes().int_or("batch_dims", 0)?;
@@ -151,4 +65,48 @@ pub fn trilu(cx: &mut Lower, call: &Call) -> Out {
         Some(k) => cx.ints(k)?.first().cloned().unwrap_or_default(),
     };
     Ok(vec![cx.apply(Op::Trilu { upper, k }, &[call.input(0)?])?])
+}
+
+/// `Det` of small matrices, by expansion along the first row.
+pub fn det(cx: &mut Lower, call: &Call) -> Out {
+    let x = call.input(0)?;
+    let shape = cx.extents(x)?;
+    let n = match shape[..] {
+        [.., rows, columns] if rows == columns && rows > 0 => rows,
+        _ => return Err(OpError::input("the operand holds no square matrices")),
+    };
+    if n > 5 {
+        return Err(OpError::unsupported(
+            format!("determinants of {n} rows (at most 5)"),
+            "",
+        ));
+    }
+    let columns: Vec<usize> = (0..n).collect();
+    let value = minor(cx, x, 0, &columns)?;
+    let lead: Vec<Dim> = shape[..shape.len() - 2]
+        .iter()
+        .map(|d| Dim::from(*d))
+        .collect();
+    Ok(vec![cx.reshape(&value, lead)?])
+}
+
+/// The determinant of the rows from `row` on, in these columns.
+fn minor(cx: &mut Lower, x: &Val, row: usize, columns: &[usize]) -> Made {
+    let rank = cx.rank(x)?;
+    let line = cx.part(x, rank - 2, row, row + 1)?;
+    let mut sum: Option<Val> = None;
+    for (i, &column) in columns.iter().enumerate() {
+        let mut term = cx.part(&line, rank - 1, column, column + 1)?;
+        let rest: Vec<usize> = columns.iter().copied().filter(|c| *c != column).collect();
+        if !rest.is_empty() {
+            let below = minor(cx, x, row + 1, &rest)?;
+            term = cx.mul(&term, &below)?;
+        }
+        sum = Some(match sum {
+            None => term,
+            Some(sum) if i % 2 == 0 => cx.sum(&sum, &term)?,
+            Some(sum) => cx.sub(&sum, &term)?,
+        });
+    }
+    sum.ok_or_else(|| OpError::bug("a determinant of nothing"))
 }

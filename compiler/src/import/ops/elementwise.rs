@@ -4,7 +4,7 @@ use llmc_ir::{BinaryOp, CmpOp, Op, UnaryOp};
 use llmc_tensor::DType;
 
 use super::super::call::Call;
-use super::super::error::OpError;
+use super::super::error::{Category, OpError};
 use super::super::lower::Lower;
 use super::super::source::dtype_of;
 use super::super::value::Val;
@@ -61,8 +61,6 @@ functions! {
         exp = UnaryOp::Exp,
         /// `Floor`.
         floor = UnaryOp::Floor,
-        /// `IsInf`.
-        is_inf = UnaryOp::IsInf,
         /// `IsNaN`.
         is_nan = UnaryOp::IsNan,
         /// `Log`.
@@ -124,12 +122,12 @@ functions! {
         sum = BinaryOp::Add;
 }
 
-/// `Mod`; `fmod=1` takes the sign of the dividend, which differs for negative operands.
+/// `Mod`; `fmod=1` takes the sign of the dividend.
 pub fn modulo(cx: &mut Lower, call: &Call) -> Out {
-    if call.attributes().flag_or("fmod", false)? {
-        return Err(OpError::unsupported("fmod=1 is not supported", ""));
+    match call.attributes().flag_or("fmod", false)? {
+        true => binary(cx, call, BinaryOp::Rem),
+        false => binary(cx, call, BinaryOp::Mod),
     }
-    binary(cx, call, BinaryOp::Mod)
 }
 
 /// `Where`.
@@ -148,42 +146,51 @@ pub fn cast_to(cx: &mut Lower, value: &Val, to: DType) -> Result<Val, OpError> {
     cx.apply(Op::Cast(to), &[value])
 }
 
-/// `Cast`.
-pub fn cast(cx: &mut Lower, call: &Call) -> Out {
-    let code = call.attributes().int_required("to")?;
-    let to = i32::try_from(code).map_err(|_| {
-        (
-            super::super::error::Category::Input,
-            format!("type code {code}"),
-        )
-    });
-    let to = to.and_then(dtype_of);
-    let to = to.map_err(|(category, reason)| OpError {
-        category,
-        reason: format!("target: {reason}"),
-        remedy: String::new(),
-    })?;
-    Ok(vec![cast_to(cx, call.input(0)?, to)?])
+/// The element type of an ONNX type code in an attribute.
+///
+/// # Errors
+/// An unknown code, or a type that llmc does not have.
+pub fn dtype_at(code: i64) -> Result<DType, OpError> {
+    let known = i32::try_from(code).map_err(|_| (Category::Input, format!("type code {code}")));
+    known
+        .and_then(dtype_of)
+        .map_err(|(category, reason)| OpError {
+            category,
+            reason: format!("target: {reason}"),
+            remedy: String::new(),
+        })
 }
 
-/// `CastLike`.
-pub fn cast_like(cx: &mut Lower, call: &Call) -> Out {
-    let to = call.input(1)?.dtype()?;
-    Ok(vec![cast_to(cx, call.input(0)?, to)?])
+/// The element type that the attribute `to` names.
+///
+/// # Errors
+/// As [`dtype_at`], or if there is no such attribute.
+pub fn target(call: &Call) -> Result<DType, OpError> {
+    dtype_at(call.attributes().int_required("to")?)
 }
 
-/// `Clip`; absent bounds do not bind.
+/// `Clip`; absent bounds do not bind. Before opset 11 they are attributes.
 pub fn clip(cx: &mut Lower, call: &Call) -> Out {
     let mut value = call.input(0)?.clone();
-    for (bound, op) in [
-        (call.optional(1), BinaryOp::Max),
-        (call.optional(2), BinaryOp::Min),
-    ] {
+    let sides = [(1, "min", BinaryOp::Max), (2, "max", BinaryOp::Min)];
+    for (operand, name, op) in sides {
+        let bound = match (call.version(), call.attributes().float(name)?) {
+            (..11, Some(bound)) => Some(cx.number(&value, f64::from(bound))?),
+            (..11, None) => None,
+            _ => call.optional(operand).cloned(),
+        };
         if let Some(bound) = bound {
-            value = cx.apply(Op::Binary(op), &[&value, bound])?;
+            value = cx.apply(Op::Binary(op), &[&value, &bound])?;
         }
     }
     Ok(vec![value])
+}
+
+/// `Mean`: the sum of all operands over their number.
+pub fn mean(cx: &mut Lower, call: &Call) -> Out {
+    let sum = variadic(cx, call, BinaryOp::Add)?;
+    let count = call.inputs.len().max(1) as f64;
+    sum.iter().map(|s| cx.times(s, 1.0 / count)).collect()
 }
 
 /// `Gelu`.

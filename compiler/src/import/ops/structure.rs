@@ -51,9 +51,34 @@ pub fn identity(_: &mut Lower, call: &Call) -> Out {
     Ok(vec![call.input(0)?.clone()])
 }
 
-/// `Dropout`, which does nothing at inference; the mask result is not supported.
-pub fn dropout(_: &mut Lower, call: &Call) -> Out {
-    Ok(vec![call.input(0)?.clone()])
+/// `Dropout`, which does nothing at inference: the mask is all ones.
+pub fn dropout(cx: &mut Lower, call: &Call) -> Out {
+    let x = call.input(0)?;
+    let training = match call.optional(2) {
+        Some(mode) => cx.known_floats(mode)?.first() == Some(&1.0),
+        None => false,
+    };
+    let ratio = match call.optional(1) {
+        Some(ratio) if training => cx.known_floats(ratio)?.first().copied().unwrap_or(0.5),
+        _ if training => 0.5,
+        _ => 0.0,
+    };
+    if ratio != 0.0 {
+        return Err(OpError::unsupported(
+            "dropout in training mode is random",
+            "export the model for inference (model.eval())",
+        ));
+    }
+    let mut results = vec![x.clone()];
+    if call.wants(1) {
+        let kept = match call.version() {
+            ..10 => cx.number(x, 1.0)?,
+            _ => Val::constant(Tensor::scalar(true)),
+        };
+        let shape = cx.shape(x)?;
+        results.push(cx.spread(&kept, shape)?);
+    }
+    Ok(results)
 }
 
 /// `ConstantOfShape`; f32 zeros by default.
