@@ -126,6 +126,9 @@ impl Function<'_> {
             .map(|v| self.graph.ty(*v).dtype)
             .collect();
         let dtype = node.ty.dtype;
+        if dtype.is_mini_float() {
+            return Err(format!("values of {dtype} are not supported on the chip"));
+        }
         if let Op::Input = node.op {
             let name = self.graph.input_name(id).unwrap_or("input").to_string();
             let chip = chip_type(dtype);

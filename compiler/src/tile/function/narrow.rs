@@ -20,6 +20,13 @@ use super::Reason;
 pub fn chip_type(dtype: TensorType) -> DType {
     match dtype {
         TensorType::F32 | TensorType::F64 => DType::F32,
+        // refused before: see `Lower::node`
+        TensorType::F8E4m3
+        | TensorType::F8E4m3Fnuz
+        | TensorType::F8E5m2
+        | TensorType::F8E5m2Fnuz
+        | TensorType::F8E8m0
+        | TensorType::F4E2m1 => DType::F32,
         TensorType::F16 => DType::F16,
         TensorType::Bf16 => DType::Bf16,
         TensorType::I64
