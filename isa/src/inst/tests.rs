@@ -280,7 +280,7 @@ fn decode_errors_name_place_value_and_expectation() {
         case(26, 4, "dma.load queue=dma0"),
         case(16, 1, "vpu.fill value=1.0"),
         case(16, 64, "vpu.fill value=1.0"),
-        case(1, 99, "vpu.exp"),
+        case(2, 99, "mxu.drain m=1"),
         case(15, 0x80, "ctl.div imm=1"),
     ];
     insta::assert_snapshot!(errors.join("\n"));
