@@ -1,7 +1,7 @@
 //! Threads of the host: large matrix products are split over rows or panels of columns. Every element of a product is a chain
 //! of its own, so the bits do not depend on how many threads there are; everything else runs on the thread of the launch.
 
-use crate::kernels::{Left, Mm, Mmq, PANEL};
+use crate::kernels::{Mm, Mmq, PANEL};
 use rayon::prelude::*;
 
 /// Fewest multiply-accumulates of a product that is split; handing over work takes about as long as this many.
@@ -88,10 +88,7 @@ impl Threads {
         let (m, panels, row) = (g.m, g.panels, g.panels * PANEL);
         let per = panels.div_ceil(parts);
         let scales = per * g.groups * PANEL;
-        let a = match g.a {
-            Left::Int(codes, scales) => Left::Int(codes, scales),
-            Left::Float(rows) => Left::Float(rows),
-        };
+        let a = g.a;
         let (b, stride, b_type) = (g.b, g.stride, g.b_type);
         let (all_scales, all_zeros, group, groups) = (g.scales, g.zeros, g.group, g.groups);
         let c: &[f32] = g.c;
@@ -132,7 +129,7 @@ impl Threads {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::Kernels;
+    use crate::kernels::{Kernels, Left};
     use llmc_isa::DType;
 
     fn noise(n: usize) -> Vec<f32> {
