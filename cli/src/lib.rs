@@ -12,11 +12,14 @@ mod energy;
 mod engine;
 mod error;
 mod eval;
+mod explain;
 mod file;
 mod generate;
 mod inspect;
 mod io;
+mod pass;
 mod perplexity;
+mod reduce;
 mod run;
 pub mod sampler;
 mod show;
@@ -53,6 +56,12 @@ enum Command {
     Compile(compile::Options),
     /// Print the program at a stage of the compiler
     Dump(dump::Options),
+    /// Why each fused op is equal to what was imported, and what nearly was
+    Explain(explain::Options),
+    /// Run one graph pass on text
+    Pass(pass::Options),
+    /// Shrink a graph for as long as a pass does something to it
+    Reduce(reduce::Options),
     /// Launch one entry of a binary
     Run(run::Options),
     /// Logits of given tokens, or perplexity of a text
@@ -112,6 +121,9 @@ fn run_on(args: Vec<OsString>, out: &mut dyn Write, err: &mut dyn Write, progres
     let done = match &cli.command {
         Command::Compile(options) => compile::run(options, &mut io),
         Command::Dump(options) => dump::run(options, &mut io),
+        Command::Explain(options) => explain::run(options, &mut io),
+        Command::Pass(options) => pass::run(options, &mut io),
+        Command::Reduce(options) => reduce::run(options, &mut io),
         Command::Run(options) => run::run(options, &mut io),
         Command::Eval(options) => eval::run(options, &mut io),
         Command::Generate(options) => generate::run(options, &mut io),

@@ -23,6 +23,7 @@ pub mod error;
 pub mod import;
 pub mod link;
 pub mod options;
+pub mod passes;
 pub mod report;
 pub mod schedule;
 pub mod sync;

@@ -589,8 +589,12 @@ impl Op {
 
     /// The op with symbols in its attributes replaced.
     pub fn substitute(&self, by: &BTreeMap<Symbol, Dim>) -> Op {
+        self.map_dims(|d: &mut Dim| *d = d.substitute_all(by))
+    }
+
+    /// The op with each dim of its attributes changed.
+    pub fn map_dims(&self, each: impl FnMut(&mut Dim)) -> Op {
         let mut op = self.clone();
-        let each = |d: &mut Dim| *d = d.substitute_all(by);
         match &mut op {
             Op::Reshape { shape } | Op::Expand { shape } => shape.iter_mut().for_each(each),
             Op::Slice { start, end, .. } => [start, end].into_iter().for_each(each),

@@ -6,13 +6,16 @@
 
 pub mod bind;
 pub mod cost;
+pub mod differ;
 pub mod egraph;
 mod elapsed;
 mod error;
 pub mod fold;
 pub mod last_row;
+mod list;
 pub mod promote_state;
 pub mod quantise;
+pub mod reduce;
 pub mod roll;
 pub mod shard;
 pub mod specialise;
@@ -26,6 +29,7 @@ pub use egraph::EqsatReport;
 pub use elapsed::Elapsed;
 pub use error::{Cause, PassError};
 pub use fold::FoldReport;
+pub use list::Pass;
 pub use quantise::Quant;
 pub use roll::RollReport;
 pub use specialise::Sizes;

@@ -23,17 +23,32 @@ pub struct Imported {
 
 /// Adds every live node of a graph.
 pub fn to_egraph(graph: &Graph) -> Imported {
+    fill(graph, EGraph::new(analysis(graph)))
+}
+
+/// Adds every live node of a graph to an e-graph that records why things are equal.
+pub fn to_explained_egraph(graph: &Graph) -> Imported {
+    fill(
+        graph,
+        EGraph::new(analysis(graph)).with_explanations_enabled(),
+    )
+}
+
+/// What the analysis knows before the first node.
+fn analysis(graph: &Graph) -> TypeAnalysis {
     let inputs = graph
         .inputs()
         .iter()
         .map(|(_, id)| (*id, graph.ty(*id).clone()))
         .collect();
-    let analysis = TypeAnalysis {
+    TypeAnalysis {
         tables: graph.tables().clone(),
         inputs,
         ..TypeAnalysis::default()
-    };
-    let mut egraph = EGraph::new(analysis);
+    }
+}
+
+fn fill(graph: &Graph, mut egraph: EGraph<Lang, TypeAnalysis>) -> Imported {
     let mut classes = BTreeMap::new();
     for id in graph.topological() {
         let node = graph.node(id);

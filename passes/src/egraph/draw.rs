@@ -216,6 +216,13 @@ impl Draw {
         }
     }
 
+    /// A constant row of indices.
+    pub fn indices(&mut self, var: &'static str, values: &[i64]) {
+        if let Ok(tensor) = Tensor::from_vec(vec![values.len()], values.to_vec()) {
+            self.bound.insert(var, Bound::Const(tensor));
+        }
+    }
+
     /// An attribute.
     pub fn attr(&mut self, var: &'static str, attr: Attr) {
         self.bound.insert(var, Bound::Attr(attr));

@@ -52,6 +52,11 @@ impl<L: Language> Extraction<L> {
         self.nodes.get(&class)
     }
 
+    /// All chosen nodes, by class.
+    pub fn iter(&self) -> impl Iterator<Item = (Id, &L)> {
+        self.nodes.iter().map(|(class, node)| (*class, node))
+    }
+
     /// Cost of everything the roots need, shared classes counted once.
     pub fn cost(&self) -> u64 {
         self.cost

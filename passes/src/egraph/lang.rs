@@ -23,6 +23,8 @@ define_language! {
         "recip" = Recip([Id; 1]),
         "sigmoid" = Sigmoid([Id; 1]),
         "silu" = Silu([Id; 1]),
+        "exp" = Exp([Id; 1]),
+        "relu" = Relu([Id; 1]),
         "is_nan" = IsNan([Id; 1]),
         "not" = Not([Id; 1]),
         "add" = Add([Id; 2]),
@@ -30,6 +32,7 @@ define_language! {
         "mul" = Mul([Id; 2]),
         "div" = Div([Id; 2]),
         "pow" = Pow([Id; 2]),
+        "max" = Max([Id; 2]),
         "where" = Where([Id; 3]),
         "cast" = Cast([Id; 2]),
         // Movement.
@@ -38,6 +41,7 @@ define_language! {
         "expand" = Expand([Id; 2]),
         "slice" = Slice([Id; 2]),
         "concat2" = Concat2([Id; 3]),
+        "gather" = Gather([Id; 3]),
         // Contractions.
         "reduce" = Reduce([Id; 2]),
         "softmax" = Softmax([Id; 2]),
@@ -52,6 +56,7 @@ define_language! {
         "split_heads" = SplitHeads([Id; 2]),
         "merge_heads" = MergeHeads([Id; 1]),
         "rotate_half" = RotateHalf([Id; 1]),
+        "rotate_pairs" = RotatePairs([Id; 1]),
         "repeat_kv" = RepeatKv([Id; 2]),
         "scaled" = Scaled([Id; 2]),
         "scores" = ScoresOf([Id; 3]),
@@ -121,6 +126,12 @@ pub struct Heads {
     pub head_dim: usize,
 }
 
+impl fmt::Display for Heads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "heads={}, head_dim={}", self.heads, self.head_dim)
+    }
+}
+
 /// `scale * q k^T` of q [b, s, heads * head_dim] and k [b, kv_heads, t, head_dim].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Scores {
@@ -130,6 +141,13 @@ pub struct Scores {
     pub kv_heads: usize,
     /// Factor of the product.
     pub scale: Factor,
+}
+
+impl fmt::Display for Scores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Scores { q, kv_heads, scale } = self;
+        write!(f, "{q}, kv_heads={kv_heads}, scale={scale:?}")
+    }
 }
 
 /// Softmax over the keys of masked [`Scores`].
@@ -145,7 +163,18 @@ impl fmt::Display for Attr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Attr::Op(op) => fmt::Display::fmt(op, f),
-            other => fmt::Debug::fmt(other, f),
+            Attr::Leaf(id) => fmt::Display::fmt(id, f),
+            Attr::Heads(heads) => write!(f, "{{{heads}}}"),
+            Attr::Repeat(times) => write!(f, "{{times={times}}}"),
+            Attr::Scale(factor) => write!(f, "{{by={factor:?}}}"),
+            Attr::Scores(scores) => write!(f, "{{{scores}}}"),
+            Attr::Probs(Probs { scores, mask }) => {
+                write!(f, "{{{scores}, causal={}", mask.causal)?;
+                match mask.window {
+                    Some(window) => write!(f, ", window={window}}}"),
+                    None => f.write_str("}"),
+                }
+            }
         }
     }
 }
@@ -171,6 +200,8 @@ impl Lang {
             (Op::Unary(UnaryOp::Recip), &[x]) => Lang::Recip([x]),
             (Op::Unary(UnaryOp::Sigmoid), &[x]) => Lang::Sigmoid([x]),
             (Op::Unary(UnaryOp::Silu), &[x]) => Lang::Silu([x]),
+            (Op::Unary(UnaryOp::Exp), &[x]) => Lang::Exp([x]),
+            (Op::Unary(UnaryOp::Relu), &[x]) => Lang::Relu([x]),
             (Op::Unary(UnaryOp::IsNan), &[x]) => Lang::IsNan([x]),
             (Op::Unary(UnaryOp::Not), &[x]) => Lang::Not([x]),
             (Op::Binary(BinaryOp::Add), &[a, b]) => Lang::Add([a, b]),
@@ -178,6 +209,7 @@ impl Lang {
             (Op::Binary(BinaryOp::Mul), &[a, b]) => Lang::Mul([a, b]),
             (Op::Binary(BinaryOp::Div), &[a, b]) => Lang::Div([a, b]),
             (Op::Binary(BinaryOp::Pow), &[a, b]) => Lang::Pow([a, b]),
+            (Op::Binary(BinaryOp::Max), &[a, b]) => Lang::Max([a, b]),
             (Op::MatMul, &[a, b]) => Lang::MatMul([a, b]),
             (Op::SiluMul, &[g, u]) => Lang::SiluMul([g, u]),
             (Op::Where, &[c, a, b]) => Lang::Where([c, a, b]),
@@ -188,6 +220,7 @@ impl Lang {
             (Op::Expand { .. }, &[x]) => Lang::Expand([x, attr(Attr::Op(op.clone()))]),
             (Op::Slice { .. }, &[x]) => Lang::Slice([x, attr(Attr::Op(op.clone()))]),
             (Op::Concat { .. }, &[x, y]) => Lang::Concat2([x, y, attr(Attr::Op(op.clone()))]),
+            (Op::Gather { .. }, &[x, i]) => Lang::Gather([x, i, attr(Attr::Op(op.clone()))]),
             (Op::Reduce { .. }, &[x]) => Lang::Reduce([x, attr(Attr::Op(op.clone()))]),
             (Op::Softmax { .. }, &[x]) => Lang::Softmax([x, attr(Attr::Op(op.clone()))]),
             (Op::RmsNorm { .. }, &[x, w]) => Lang::RmsNorm([x, w, attr(Attr::Op(op.clone()))]),
@@ -217,6 +250,8 @@ impl Lang {
             Lang::Recip(x) => (Op::Unary(UnaryOp::Recip), x.to_vec()),
             Lang::Sigmoid(x) => (Op::Unary(UnaryOp::Sigmoid), x.to_vec()),
             Lang::Silu(x) => (Op::Unary(UnaryOp::Silu), x.to_vec()),
+            Lang::Exp(x) => (Op::Unary(UnaryOp::Exp), x.to_vec()),
+            Lang::Relu(x) => (Op::Unary(UnaryOp::Relu), x.to_vec()),
             Lang::IsNan(x) => (Op::Unary(UnaryOp::IsNan), x.to_vec()),
             Lang::Not(x) => (Op::Unary(UnaryOp::Not), x.to_vec()),
             Lang::Add(ab) => (Op::Binary(BinaryOp::Add), ab.to_vec()),
@@ -224,6 +259,7 @@ impl Lang {
             Lang::Mul(ab) => (Op::Binary(BinaryOp::Mul), ab.to_vec()),
             Lang::Div(ab) => (Op::Binary(BinaryOp::Div), ab.to_vec()),
             Lang::Pow(ab) => (Op::Binary(BinaryOp::Pow), ab.to_vec()),
+            Lang::Max(ab) => (Op::Binary(BinaryOp::Max), ab.to_vec()),
             Lang::MatMul(ab) => (Op::MatMul, ab.to_vec()),
             Lang::SiluMul(gu) => (Op::SiluMul, gu.to_vec()),
             Lang::Where(cab) => (Op::Where, cab.to_vec()),
@@ -239,7 +275,9 @@ impl Lang {
             | Lang::Slice([x, a])
             | Lang::Reduce([x, a])
             | Lang::Softmax([x, a]) => (leaf(*a)?, vec![*x]),
-            Lang::Concat2([x, y, a]) | Lang::RmsNorm([x, y, a]) => (leaf(*a)?, vec![*x, *y]),
+            Lang::Concat2([x, y, a]) | Lang::Gather([x, y, a]) | Lang::RmsNorm([x, y, a]) => {
+                (leaf(*a)?, vec![*x, *y])
+            }
             Lang::Rope([x, y, z, a]) | Lang::Attention([x, y, z, a]) => {
                 (leaf(*a)?, vec![*x, *y, *z])
             }
@@ -247,6 +285,7 @@ impl Lang {
             | Lang::SplitHeads(_)
             | Lang::MergeHeads(_)
             | Lang::RotateHalf(_)
+            | Lang::RotatePairs(_)
             | Lang::RepeatKv(_)
             | Lang::Scaled(_)
             | Lang::ScoresOf(_)

@@ -2,6 +2,7 @@
 
 use egg::{EGraph, Id, Subst, Var};
 use llmc_ir::{Dim, Op, ReduceOp, Type};
+use llmc_tensor::Tensor;
 
 use super::analysis::{Data, TypeAnalysis};
 use super::lang::{Attr, Factor, Heads, Lang, Probs, Scores};
@@ -59,6 +60,23 @@ impl<'a> Match<'a> {
     /// The constant number that a variable is.
     pub fn scalar(&self, var: &str) -> Result<f64, Miss> {
         self.data(var)?.scalar.ok_or(Miss("not a constant number"))
+    }
+
+    /// The constant tensor that a variable is.
+    pub fn constant(&self, var: &str) -> Result<&'a Tensor, Miss> {
+        let var: Var = var.parse().map_err(|_| Miss("not a variable"))?;
+        let id = self.subst.get(var).ok_or(Miss("a variable is not bound"))?;
+        let mut nodes = self.egraph[*id].nodes.iter();
+        let constant = nodes.find_map(|node| match node {
+            Lang::Opaque(children) => match &self.egraph[*children.first()?].data.attr {
+                Some(Attr::Op(Op::Const(id))) => {
+                    self.egraph.analysis.tables.constant(*id)?.tensor()
+                }
+                _ => None,
+            },
+            _ => None,
+        });
+        constant.ok_or(Miss("not a constant"))
     }
 
     /// The attribute of a variable.

@@ -10,6 +10,7 @@
 mod analysis;
 mod convert;
 mod draw;
+mod explain;
 mod extract;
 mod lang;
 mod matched;
@@ -26,6 +27,7 @@ use llmc_ir::{Graph, ValueId};
 
 pub use analysis::TypeAnalysis;
 pub use draw::{Bound, Draw, Values};
+pub use explain::{Explained, Failed, NearMiss, Proof, Step, explain};
 pub use extract::Extraction;
 pub use lang::{Attr, Factor, Heads, Lang, Probs, Scores};
 pub use matched::{Match, Miss};
@@ -124,9 +126,17 @@ pub(crate) struct Explored {
 
 /// Applies all rules until nothing changes or a limit is hit.
 pub(crate) fn explore(graph: &Graph, rules: &[Rule]) -> Result<Explored, EqsatError> {
+    saturated(convert::to_egraph(graph), rules)
+}
+
+/// The same with a record of why things are equal, which takes several times as long.
+pub(crate) fn explore_explained(graph: &Graph, rules: &[Rule]) -> Result<Explored, EqsatError> {
+    saturated(convert::to_explained_egraph(graph), rules)
+}
+
+fn saturated(imported: convert::Imported, rules: &[Rule]) -> Result<Explored, EqsatError> {
     let rewrites: Result<Vec<_>, String> = rules.iter().map(Rule::compile).collect();
     let rewrites = rewrites.map_err(EqsatError::Rule)?;
-    let imported = convert::to_egraph(graph);
     let runner = Runner::<Lang, TypeAnalysis, ()>::new(TypeAnalysis::default())
         .with_egraph(imported.egraph)
         .with_scheduler(SimpleScheduler)

@@ -1,6 +1,6 @@
 //! Scaled dot-product attention over grouped heads; `../README.md` shows how the steps build on each other.
 
-use llmc_ir::{Dim, MaskForm, MaskKind, Op, Real};
+use llmc_ir::{Dim, MaskForm, MaskKind, Op, Real, ReduceOp};
 
 use crate::egraph::draw::{Draw, Values};
 use crate::egraph::lang::{Attr, Heads, Probs, Scores};
@@ -161,6 +161,22 @@ pub fn rules() -> Vec<Rule> {
             d.attr("?g", Attr::Repeat(group));
             probs_and_values(d, group);
         }),
+        rule(
+            "repeat-kv-gathered",
+            "a gather of each head several times repeats it in place",
+            "(gather ?x ?which ?axis)",
+            "(repeat_kv ?x ?out)",
+        )
+        .with(gathered_heads)
+        .on(heads_to_gather),
+        rule(
+            "softmax-written-out",
+            "e^(x - max) over the sum of the same",
+            "(div (exp (sub ?x (reduce ?x ?most))) (reduce (exp (sub ?x (reduce ?x ?most))) ?all))",
+            "(softmax ?x ?out)",
+        )
+        .with(written_softmax)
+        .on(exponentials),
     ]
 }
 
@@ -359,6 +375,46 @@ fn attention(m: &Match, group: usize) -> Result<Attr, Miss> {
     }))
 }
 
+/// `?which` is 0, 0, 1, 1, .. along the heads: each head as often, in place.
+fn gathered_heads(m: &Match) -> Result<Attr, Miss> {
+    m.require(
+        *m.op("?axis")? == Op::Gather { axis: 1 },
+        "gathered along another axis than the heads",
+    )?;
+    let [_, heads, _, _] = &m.ty("?x")?.shape[..] else {
+        return Err(Miss("not four axes"));
+    };
+    let heads = heads.as_const().and_then(|h| usize::try_from(h).ok());
+    let heads = heads.ok_or(Miss("heads are not constant"))?;
+    let which = m.constant("?which")?;
+    m.require(which.rank() == 1, "the indices are not one row")?;
+    let which = which.to_f64_vec();
+    let n = which.len() / heads.max(1);
+    let in_place = n > 0
+        && which.len() == n * heads
+        && which
+            .iter()
+            .enumerate()
+            .all(|(i, head)| *head == (i / n) as f64);
+    m.require(in_place, "heads are not repeated in place")?;
+    Ok(Attr::Repeat(n))
+}
+
+/// Maximum and sum are over one axis, and keep it.
+fn written_softmax(m: &Match) -> Result<Attr, Miss> {
+    let over = |var: &str, want: ReduceOp| match m.op(var)? {
+        Op::Reduce {
+            op,
+            axes,
+            keepdims: true,
+        } if *op == want && axes.len() == 1 => Ok(axes[0]),
+        _ => Err(Miss("not a maximum and a sum that keep their one axis")),
+    };
+    let (most, all) = (over("?most", ReduceOp::Max)?, over("?all", ReduceOp::Sum)?);
+    m.require(most == all, "maximum and sum are over different axes")?;
+    Ok(Attr::Op(Op::Softmax { axis: all }))
+}
+
 // ---- instances ----
 
 /// The form of the mask of an instance.
@@ -533,4 +589,32 @@ fn probs_and_values(d: &mut Draw, group: usize) {
     let scores = draw_scores(d, group, Values::Unit);
     cached(d, "?v", scores.kv_heads, scores.q.head_dim, Values::Finite);
     draw_probs(d, scores);
+}
+
+/// `?x` [b, h, t, d] and indices that repeat its heads.
+fn heads_to_gather(d: &mut Draw) {
+    let Heads { heads, head_dim } = d.heads();
+    let n = d.pick(&[1, 2, 3]);
+    cached(d, "?x", heads, head_dim, Values::Any);
+    let which: Vec<i64> = (0..heads * n).map(|i| (i / n) as i64).collect();
+    d.indices("?which", &which);
+    d.op("?axis", Op::Gather { axis: 1 });
+}
+
+/// `?x` and the reductions of a softmax over one of its axes.
+fn exponentials(d: &mut Draw) {
+    let shape = d.shape();
+    let axis = d.below(shape.len());
+    d.value("?x", &shape, Values::Unit);
+    for (var, op) in [("?most", ReduceOp::Max), ("?all", ReduceOp::Sum)] {
+        let axes = vec![axis];
+        d.op(
+            var,
+            Op::Reduce {
+                op,
+                axes,
+                keepdims: true,
+            },
+        );
+    }
 }

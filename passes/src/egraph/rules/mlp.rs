@@ -22,6 +22,17 @@ pub fn rules() -> Vec<Rule> {
         )
         .when(same_shape)
         .on(gate_and_up),
+        rule(
+            "silu-written-out",
+            "x / (1 + e^-x) is silu",
+            "(div ?x (add (exp (neg ?x)) ?one))",
+            "(silu ?x)",
+        )
+        .when(|m| m.neutral("?x", "?one", 1.0))
+        .on(|d| {
+            one_number(d);
+            d.scalar("?one", 1.0);
+        }),
     ]
 }
 

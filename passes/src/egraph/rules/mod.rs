@@ -5,6 +5,7 @@ mod attention;
 mod mlp;
 mod movement;
 mod norm;
+mod quant;
 mod rope;
 
 pub(super) use movement::SWAP_HEADS;
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Rule> {
         rope::rules(),
         attention::rules(),
         mlp::rules(),
+        quant::rules(),
     ]
     .concat()
 }

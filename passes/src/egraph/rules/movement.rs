@@ -2,7 +2,7 @@
 
 use llmc_ir::{Dim, Op};
 
-use crate::egraph::draw::{Draw, Values};
+use crate::egraph::draw::{Bound, Draw, Values};
 use crate::egraph::lang::{Attr, Heads};
 use crate::egraph::matched::{Match, Miss};
 use crate::egraph::rule::{Rule, rule};
@@ -99,6 +99,101 @@ pub fn rules() -> Vec<Rule> {
         )
         .when(|m| m.same_type("?x"))
         .on(merged_again),
+        rule(
+            "expand-expand",
+            "the last of two expansions decides",
+            "(expand (expand ?x ?a) ?b)",
+            "(expand ?x ?b)",
+        )
+        .on(two_expansions),
+        rule(
+            "joined-with-itself-is-expanded",
+            "two copies along an axis of 1 are an expansion",
+            "(concat2 ?x ?x ?axis)",
+            "(expand ?x ?out)",
+        )
+        .with(doubled)
+        .on(|d| {
+            let axis = axis_of_one(d);
+            d.op("?axis", Op::Concat { axis });
+        }),
+        rule(
+            "slice-slice",
+            "a slice of a slice is one slice",
+            "(slice (slice ?x ?a) ?b)",
+            "(slice ?x ?out)",
+        )
+        .with(slice_of_slice)
+        .on(two_slices),
+        rule(
+            "slice-of-first",
+            "the first part of what was joined",
+            "(slice (concat2 ?x ?y ?axis) ?range)",
+            "?x",
+        )
+        .when(|m| part(m, Part::First))
+        .on(|d| joined(d, Part::First)),
+        rule(
+            "slice-of-second",
+            "the second part of what was joined",
+            "(slice (concat2 ?x ?y ?axis) ?range)",
+            "?y",
+        )
+        .when(|m| part(m, Part::Second))
+        .on(|d| joined(d, Part::Second)),
+        rule(
+            "joined-slices",
+            "two slices side by side, joined again",
+            "(concat2 (slice ?x ?a) (slice ?x ?b) ?axis)",
+            "?x",
+        )
+        .when(side_by_side)
+        .on(cut_and_joined),
+        rule(
+            "scale-out-of-reshape",
+            "scaling and moving commute",
+            "(reshape (scaled ?x ?f) ?to)",
+            "(scaled (reshape ?x ?to) ?f)",
+        )
+        .on(|d| {
+            same_shape(d);
+            some_factor(d);
+        }),
+        rule(
+            "scale-out-of-expand",
+            "scaling and repeating commute",
+            "(expand (scaled ?x ?f) ?to)",
+            "(scaled (expand ?x ?to) ?f)",
+        )
+        .on(|d| {
+            let axis = axis_of_one(d);
+            expanded_to(d, "?to", axis, 3);
+            some_factor(d);
+        }),
+        rule(
+            "product-of-flattened-rows",
+            "rows may be counted along one axis or several",
+            "(reshape (matmul (reshape ?x ?a) ?w) ?b)",
+            "(matmul ?x ?w)",
+        )
+        .when(flattened_rows)
+        .on(|d| rows_times_weight(d, false)),
+        rule(
+            "biased-product-of-flattened-rows",
+            "the same with a bias for each column",
+            "(reshape (add (matmul (reshape ?x ?a) ?w) ?bias) ?b)",
+            "(add (matmul ?x ?w) ?bias)",
+        )
+        .when(flattened_biased_rows)
+        .on(|d| rows_times_weight(d, true)),
+        rule(
+            "product-of-flattened-stacks",
+            "stacked matrices may be counted along one axis or several",
+            "(reshape (matmul (reshape ?x ?a) (reshape ?y ?b)) ?c)",
+            "(matmul ?x ?y)",
+        )
+        .when(flattened_stacks)
+        .on(stacks_of_matrices),
     ]
 }
 
@@ -187,6 +282,126 @@ fn merge_heads(m: &Match) -> Result<(), Miss> {
 fn constant(dim: &Dim) -> Result<usize, Miss> {
     let value = dim.as_const().and_then(|n| usize::try_from(n).ok());
     value.ok_or(Miss("heads or head size are not constant"))
+}
+
+/// An axis of 1 becomes one of 2.
+fn doubled(m: &Match) -> Result<Attr, Miss> {
+    let Op::Concat { axis } = m.op("?axis")? else {
+        return Err(Miss("not joined"));
+    };
+    let mut shape = m.ty("?x")?.shape.clone();
+    let along = shape.get_mut(*axis).ok_or(Miss("no such axis"))?;
+    m.require(along.is(1), "the axis is longer than 1")?;
+    *along = Dim::from(2);
+    Ok(Attr::Op(Op::Expand { shape }))
+}
+
+/// Axis, start and end of a slice that runs forwards element by element.
+fn range<'a>(m: &Match<'a>, var: &str) -> Result<(usize, &'a Dim, &'a Dim), Miss> {
+    match m.op(var)? {
+        Op::Slice {
+            axis,
+            start,
+            end,
+            step: 1,
+        } => Ok((*axis, start, end)),
+        _ => Err(Miss("the slice does not run forwards element by element")),
+    }
+}
+
+/// The second slice of the first, along one axis.
+fn slice_of_slice(m: &Match) -> Result<Attr, Miss> {
+    let ((axis, first, _), (second_axis, start, end)) = (range(m, "?a")?, range(m, "?b")?);
+    m.require(axis == second_axis, "the slices are along different axes")?;
+    Ok(Attr::Op(Op::Slice {
+        axis,
+        start: first.clone() + start.clone(),
+        end: first.clone() + end.clone(),
+        step: 1,
+    }))
+}
+
+/// Which operand of a concatenation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    First,
+    Second,
+}
+
+/// `?range` is exactly one part of what was joined.
+fn part(m: &Match, which: Part) -> Result<(), Miss> {
+    let (axis, start, end) = range(m, "?range")?;
+    m.require(
+        *m.op("?axis")? == Op::Concat { axis },
+        "joined along another axis than sliced",
+    )?;
+    let length = |var: &str| Ok::<_, Miss>(m.ty(var)?.shape[axis].clone());
+    let (first, second) = (length("?x")?, length("?y")?);
+    let (want_start, want_end) = match which {
+        Part::First => (Dim::zero(), first),
+        Part::Second => (first.clone(), first + second),
+    };
+    m.require(
+        *start == want_start && *end == want_end,
+        "the slice is not exactly one part",
+    )
+}
+
+/// `?a` ends where `?b` starts, and both together are all of `?x`.
+fn side_by_side(m: &Match) -> Result<(), Miss> {
+    m.same_type("?x")?;
+    let ((axis, start, middle), (other, from, end)) = (range(m, "?a")?, range(m, "?b")?);
+    let joined = *m.op("?axis")? == Op::Concat { axis } && axis == other;
+    m.require(joined, "sliced and joined along different axes")?;
+    let all = start.is(0) && middle == from && *end == m.ty("?x")?.shape[axis];
+    m.require(all, "the slices are not all of the axis in order")
+}
+
+/// `?a` flattens all axes of `?x` but the last, `?b` restores them; `?w` is one matrix.
+fn flattened_rows(m: &Match) -> Result<(), Miss> {
+    let (x, w) = (&m.ty("?x")?.shape, &m.ty("?w")?.shape);
+    let [lead @ .., depth] = &x[..] else {
+        return Err(Miss("no axis"));
+    };
+    let rows = lead.iter().fold(Dim::one(), |product, dim| &product * dim);
+    m.require(
+        m.shape("?a")? == [rows, depth.clone()],
+        "the operand is not flattened to rows",
+    )?;
+    let [_, columns] = &w[..] else {
+        return Err(Miss("the weight is not one matrix"));
+    };
+    let back = [lead, &[columns.clone()]].concat();
+    m.require(
+        m.root_ty()?.shape == back,
+        "the axes of the rows are not restored",
+    )
+}
+
+/// As above, and `?bias` has one number per column.
+fn flattened_biased_rows(m: &Match) -> Result<(), Miss> {
+    flattened_rows(m)?;
+    let (bias, w) = (&m.ty("?bias")?.shape, &m.ty("?w")?.shape);
+    let per_column = bias.len() == 1 && bias.last() == w.last();
+    m.require(per_column, "the bias is not one number per column")
+}
+
+/// Both operands lose their leading axes to one, and the product gets them back.
+fn flattened_stacks(m: &Match) -> Result<(), Miss> {
+    let (x, y) = (&m.ty("?x")?.shape, &m.ty("?y")?.shape);
+    let ([lead @ .., rows, depth], [others @ .., inner, columns]) = (&x[..], &y[..]) else {
+        return Err(Miss("fewer than two axes"));
+    };
+    m.require(lead == others && depth == inner, "the stacks differ")?;
+    let flat = lead.iter().fold(Dim::one(), |product, dim| &product * dim);
+    let kept = m.shape("?a")? == [flat.clone(), rows.clone(), depth.clone()]
+        && m.shape("?b")? == [flat, inner.clone(), columns.clone()];
+    m.require(kept, "the matrices are reshaped too")?;
+    let back = [lead, &[rows.clone(), columns.clone()]].concat();
+    m.require(
+        m.root_ty()?.shape == back,
+        "the leading axes are not restored",
+    )
 }
 
 // ---- instances ----
@@ -308,4 +523,132 @@ fn merged_again(d: &mut Draw) {
     ];
     d.value("?x", &shape, Values::Any);
     d.attr("?h", Attr::Heads(heads));
+}
+
+/// The factor `?f`.
+fn some_factor(d: &mut Draw) {
+    let factor = d.factor();
+    d.attr("?f", Attr::scale(factor.into()));
+}
+
+/// `?x` with an axis of 1, which is returned.
+fn axis_of_one(d: &mut Draw) -> usize {
+    let mut shape = d.shape();
+    let axis = d.below(shape.len());
+    shape[axis] = Dim::one();
+    d.value("?x", &shape, Values::Any);
+    axis
+}
+
+/// The attribute of an expansion of `?x` along one axis.
+fn expanded_to(d: &mut Draw, var: &'static str, axis: usize, length: usize) {
+    let Some(Bound::Input(ty, _)) = d.bound.get("?x") else {
+        return;
+    };
+    let mut shape = ty.shape.clone();
+    shape[axis] = length.into();
+    d.op(var, Op::Expand { shape });
+}
+
+/// `?x` expanded along one axis, then along another in front.
+fn two_expansions(d: &mut Draw) {
+    let axis = axis_of_one(d);
+    expanded_to(d, "?a", axis, 3);
+    if let Some(Bound::Attr(Attr::Op(Op::Expand { shape }))) = d.bound.get("?a").cloned() {
+        let shape = [vec![Dim::from(2)], shape].concat();
+        d.op("?b", Op::Expand { shape });
+    }
+}
+
+/// A forward slice.
+fn slice(axis: usize, start: impl Into<Dim>, end: impl Into<Dim>) -> Op {
+    Op::Slice {
+        axis,
+        start: start.into(),
+        end: end.into(),
+        step: 1,
+    }
+}
+
+/// `?x` with an axis of 6 elements, which is returned.
+fn axis_of_six(d: &mut Draw) -> usize {
+    let mut shape = d.shape();
+    let axis = d.below(shape.len());
+    shape[axis] = Dim::from(6);
+    d.value("?x", &shape, Values::Any);
+    axis
+}
+
+/// `?x`, a slice and a slice of that.
+fn two_slices(d: &mut Draw) {
+    let axis = axis_of_six(d);
+    let (start, from) = (d.below(3), d.below(2));
+    d.op("?a", slice(axis, start, 5));
+    d.op("?b", slice(axis, from, 2));
+}
+
+/// `?x` and `?y` joined, and the slice that is one of them.
+fn joined(d: &mut Draw, which: Part) {
+    let shape = d.shape();
+    let axis = d.below(shape.len());
+    let mut other = shape.clone();
+    other[axis] = d.dim();
+    d.value("?x", &shape, Values::Any);
+    d.value("?y", &other, Values::Any);
+    d.op("?axis", Op::Concat { axis });
+    let (first, second) = (shape[axis].clone(), other[axis].clone());
+    d.op(
+        "?range",
+        match which {
+            Part::First => slice(axis, 0, first),
+            Part::Second => slice(axis, first.clone(), first + second),
+        },
+    );
+}
+
+/// `?x` cut in two and joined again.
+fn cut_and_joined(d: &mut Draw) {
+    let axis = axis_of_six(d);
+    let at = 1 + d.below(5);
+    d.op("?a", slice(axis, 0, at));
+    d.op("?b", slice(axis, at, 6));
+    d.op("?axis", Op::Concat { axis });
+}
+
+/// `?x` whose rows are counted along several axes, `?w` and perhaps `?bias`.
+fn rows_times_weight(d: &mut Draw, biased: bool) {
+    let axes = 1 + d.below(2);
+    let (lead, depth, columns) = (d.dims(axes), Dim::from(3), Dim::from(2));
+    let rows = lead.iter().fold(Dim::one(), |product, dim| &product * dim);
+    d.value(
+        "?x",
+        &[&lead[..], &[depth.clone()]].concat(),
+        Values::Finite,
+    );
+    d.value("?w", &[depth.clone(), columns.clone()], Values::Finite);
+    d.reshape("?a", &[rows, depth]);
+    d.reshape("?b", &[&lead[..], &[columns.clone()]].concat());
+    if biased {
+        d.value("?bias", &[columns], Values::Finite);
+    }
+}
+
+/// `?x` and `?y`, stacks of matrices along several axes.
+fn stacks_of_matrices(d: &mut Draw) {
+    let axes = 1 + d.below(2);
+    let (lead, rows, depth, columns) = (d.dims(axes), d.dim(), d.dim(), d.dim());
+    let flat = lead.iter().fold(Dim::one(), |product, dim| &product * dim);
+    d.value(
+        "?x",
+        &[&lead[..], &[rows.clone(), depth.clone()]].concat(),
+        Values::Finite,
+    );
+    d.value(
+        "?y",
+        &[&lead[..], &[depth.clone(), columns.clone()]].concat(),
+        Values::Finite,
+    );
+    d.reshape("?a", &[flat.clone(), rows.clone(), depth.clone()]);
+    d.reshape("?b", &[flat, depth, columns.clone()]);
+    d.reshape("?c", &[&lead[..], &[rows, columns]].concat());
 }

@@ -58,6 +58,20 @@ pub fn rules() -> Vec<Rule> {
         )
         .with(rope_pairs)
         .on(rotated_pairs),
+
+        rule("rotate-pairs", "the odd elements negated and the even ones, side by side again", "(reshape (concat2 (reshape (neg (slice ?x ?odd)) ?one) (reshape (slice ?x ?even) ?one) ?axis) ?to)", "(rotate_pairs ?x)")
+            .when(neighbours)
+            .on(two_parities),
+        rule("rope-interleaved", "x cos + x with its pairs rotated, times sin", "(add (mul (split_heads ?x ?h) (reshape ?cos ?rc)) (mul (rotate_pairs (split_heads ?x ?h)) (reshape ?sin ?rs)))", "(split_heads (rope ?x ?cos ?sin ?out) ?h)")
+            .with(|m| interleaved(rope(m, leading_ones(m)?)?))
+            .on(|d| {
+                tables(d, Columns::Elements, true);
+            }),
+        rule("rope-interleaved-rows", "the same with tables that broadcast by themselves", "(add (mul (split_heads ?x ?h) ?cos) (mul (rotate_pairs (split_heads ?x ?h)) ?sin))", "(split_heads (rope ?x ?cos ?sin ?out) ?h)")
+            .with(|m| interleaved(rope(m, Columns::Elements)?))
+            .on(|d| {
+                tables(d, Columns::Elements, false);
+            }),
     ]
 }
 
@@ -133,6 +147,61 @@ fn rope(m: &Match, columns: Columns) -> Result<Attr, Miss> {
     }))
 }
 
+/// The even and the odd elements of the last axis, each with an axis of 1 behind it along which they are joined.
+fn neighbours(m: &Match) -> Result<(), Miss> {
+    let shape = &m.ty("?x")?.shape;
+    m.same_type("?x")?;
+    let [lead @ .., width] = &shape[..] else {
+        return Err(Miss("no axis of pairs"));
+    };
+    let pairs = width
+        .exact_div(&Dim::from(2))
+        .ok_or(Miss("the last axis is odd"))?;
+    let axis = lead.len();
+    let every_second = |var: &str, first: i64| match m.op(var)? {
+        Op::Slice {
+            axis: along,
+            start,
+            end,
+            step: 2,
+        } => m.require(
+            *along == axis
+                && start.is(first)
+                && (end == width || *end == width.clone() - Dim::from(1) + Dim::from(first)),
+            "one part is not every second element",
+        ),
+        _ => Err(Miss("one part is not every second element")),
+    };
+    every_second("?even", 0)?;
+    every_second("?odd", 1)?;
+    m.require(
+        m.shape("?one")? == [lead, &[pairs, Dim::one()]].concat(),
+        "the parts are not put side by side",
+    )?;
+    m.require(
+        *m.op("?axis")? == Op::Concat { axis: axis + 1 },
+        "not joined element by element",
+    )
+}
+
+/// The same rotation of neighbours.
+fn interleaved(rope: Attr) -> Result<Attr, Miss> {
+    match rope {
+        Attr::Op(Op::Rope {
+            heads,
+            head_dim,
+            rotary_dim,
+            ..
+        }) => Ok(Attr::Op(Op::Rope {
+            heads,
+            head_dim,
+            rotary_dim,
+            interleaved: true,
+        })),
+        _ => Err(Miss("not a rotation")),
+    }
+}
+
 // ---- instances ----
 
 /// The halves of the last axis of a value of `axes` axes and `width` elements.
@@ -187,4 +256,35 @@ fn tables(d: &mut Draw, columns: Columns, reshaped: bool) -> usize {
 fn rotated_pairs(d: &mut Draw) {
     let head_dim = tables(d, Columns::Pairs, true);
     draw_halves(d, 4, head_dim);
+}
+
+/// `?x` and every second of its last axis.
+fn two_parities(d: &mut Draw) {
+    let axes = 1 + d.below(4);
+    let width = d.pick(&[2, 4, 6]);
+    let lead = d.dims(axes - 1);
+    d.value(
+        "?x",
+        &[&lead[..], &[Dim::from(width)]].concat(),
+        Values::Any,
+    );
+    let axis = axes - 1;
+    for (var, start) in [("?even", 0), ("?odd", 1)] {
+        let (start, end) = (Dim::from(start), Dim::from(width));
+        d.op(
+            var,
+            Op::Slice {
+                axis,
+                start,
+                end,
+                step: 2,
+            },
+        );
+    }
+    d.reshape(
+        "?one",
+        &[&lead[..], &[Dim::from(width / 2), Dim::one()]].concat(),
+    );
+    d.op("?axis", Op::Concat { axis: axes });
+    d.reshape("?to", &[&lead[..], &[Dim::from(width)]].concat());
 }

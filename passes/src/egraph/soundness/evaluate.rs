@@ -96,6 +96,13 @@ fn evaluate(
             let high = run(Op::Unary(UnaryOp::Neg), &[&run(part(d / 2, d), &[x])]);
             run(Op::Concat { axis }, &[&high, &run(part(0, d / 2), &[x])])
         }
+        Lang::RotatePairs([x]) => {
+            let x = of(x)?;
+            let numbers = x.to_f64_vec();
+            let turned = numbers.chunks(2).flat_map(|pair| [-pair[1], pair[0]]);
+            let turned: Vec<f64> = turned.collect();
+            Tensor::from_f64(x.dtype(), x.shape().to_vec(), &turned).expect("same elements")
+        }
         Lang::RepeatKv([x, a]) => match attr(a)? {
             Attr::Repeat(n) => repeat_kv(of(x)?, *n),
             _ => return None,
