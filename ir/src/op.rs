@@ -155,9 +155,10 @@ word_enum! {
         Or = "or",
         /// logical exclusive or of bool, bitwise exclusive or of integers
         Xor = "xor",
-        /// a * 2^b in the bits of an unsigned integer; 0 if b is not less than their number
+        /// a shifted left by b bits, of integers; 0 if b is negative or not less than their number
         Shl = "shl",
-        /// a / 2^b rounded down, of unsigned integers; 0 if b is not less than their number of bits
+        /// a shifted right by b bits, of integers, the sign bit (or 0) coming after; a b that is negative or not less
+        /// than the number of bits leaves nothing else
         Shr = "shr",
     }
 }

@@ -207,7 +207,8 @@ fn binary_int(f: BinaryOp, bits: u32, a: i64, b: i64) -> Eval<i64> {
         BinaryOp::And => a & b,
         BinaryOp::Or => a | b,
         BinaryOp::Xor => a ^ b,
-        BinaryOp::Shl | BinaryOp::Shr if !(0..i64::from(bits)).contains(&b) => 0,
+        BinaryOp::Shl if !(0..i64::from(bits)).contains(&b) => 0,
+        BinaryOp::Shr if !(0..i64::from(bits)).contains(&b) => a >> 63,
         BinaryOp::Shl => a << b,
         BinaryOp::Shr => a >> b,
     })

@@ -297,9 +297,8 @@ fn binary(f: BinaryOp, a: &Type, b: &Type) -> Rule<Type> {
             same_dtype(a, b)?;
         }
         BinaryOp::Shl | BinaryOp::Shr => {
-            let unsigned = a.dtype.is_int() && !a.dtype.is_signed_int();
-            check(unsigned, || {
-                format!("needs unsigned integers, found {}", a.dtype)
+            check(a.dtype.is_int(), || {
+                format!("needs integers, found {}", a.dtype)
             })?;
             same_dtype(a, b)?;
         }

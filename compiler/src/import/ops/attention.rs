@@ -8,15 +8,17 @@ use super::super::call::Call;
 use super::super::error::OpError;
 use super::super::lower::Lower;
 use super::super::value::Val;
-use super::Out;
 use super::compute::scaled;
+use super::{Out, masked};
 
 /// Attributes of `Attention`.
 pub const ATTRIBUTES: &[&str] = &[
     "is_causal",
     "kv_num_heads",
+    "left_window_size",
     "q_num_heads",
     "qk_matmul_output_mode",
+    "right_window_size",
     "scale",
     "softcap",
     "softmax_precision",
@@ -26,7 +28,10 @@ pub const ATTRIBUTES: &[&str] = &[
 pub const ROTARY_ATTRIBUTES: &[&str] = &["interleaved", "num_heads", "rotary_embedding_dim"];
 
 /// `[b, s, heads * d]` to `[b, heads, s, d]`; four axes stay.
-fn heads_first(cx: &mut Lower, x: &Val, heads: Option<i64>) -> Result<Val, OpError> {
+///
+/// # Errors
+/// If the heads do not divide the columns.
+pub fn heads_first(cx: &mut Lower, x: &Val, heads: Option<i64>) -> Result<Val, OpError> {
     let shape = cx.ty(x)?.shape.clone();
     match (&shape[..], heads) {
         ([_, _, _, _], _) => Ok(x.clone()),
@@ -52,16 +57,26 @@ fn heads_first(cx: &mut Lower, x: &Val, heads: Option<i64>) -> Result<Val, OpErr
 /// `Attention`.
 pub fn attention(cx: &mut Lower, call: &Call) -> Out {
     let attributes = call.attributes();
+    if let Some(results) = masked::attention(cx, call)? {
+        return Ok(results);
+    }
     if call.wants(3) {
         return Err(OpError::unsupported(
-            "the fourth result (scores) is not supported",
-            "",
+            "the fourth result (scores) needs fixed extents",
+            "bind the dims with --dim",
         ));
     }
     if call.optional(6).is_some() {
         return Err(OpError::unsupported(
-            "nonpad_kv_seqlen is not supported",
+            "nonpad_kv_seqlen needs fixed extents",
             "export with past and present caches",
+        ));
+    }
+    let bounded = |name| Ok::<_, OpError>(attributes.int_or(name, -1)? >= 0);
+    if bounded("left_window_size")? || bounded("right_window_size")? {
+        return Err(OpError::unsupported(
+            "windows need fixed extents",
+            "bind the dims with --dim",
         ));
     }
     let flat = cx.ty(call.input(0)?)?.rank() == 3;

@@ -9,14 +9,21 @@ mod bits;
 mod build;
 mod compute;
 mod convolution;
+mod einsum;
 mod elementwise;
+mod grid;
 mod integer;
+mod linear_attention;
 mod loss;
+mod masked;
 mod normalise;
 mod pool;
+mod recurrent;
 mod reduce;
+mod resize;
 mod scatter;
 mod shape;
+mod signal;
 mod structure;
 mod trigonometry;
 mod window;
@@ -71,6 +78,7 @@ pub const TABLE: &[Row] = &[
     row("Acos", 7, &[], trigonometry::acos),
     row("Acosh", 9, &[], trigonometry::acosh),
     row("Add", 7, &[], elementwise::add),
+    row("AffineGrid", 20, &["align_corners"], grid::affine_grid),
     row("And", 7, &[], elementwise::and),
     row("ArgMax", 1, reduce::ARG, reduce::arg_max),
     row("ArgMin", 1, reduce::ARG, reduce::arg_min),
@@ -92,10 +100,18 @@ pub const TABLE: &[Row] = &[
     row("BitwiseNot", 18, &[], bits::bitwise_not),
     row("BitwiseOr", 18, &[], bits::bitwise_or),
     row("BitwiseXor", 18, &[], bits::bitwise_xor),
+    row("BlackmanWindow", 17, signal::WINDOW, signal::blackman),
     row("Cast", 6, &["to", "saturate", "round_mode"], bits::cast),
     row("CastLike", 15, &["saturate", "round_mode"], bits::cast_like),
+    row(
+        "CausalConvWithState",
+        27,
+        &["activation"],
+        linear_attention::causal_conv,
+    ),
     row("Ceil", 6, &[], elementwise::ceil),
     row("Celu", 12, &["alpha"], activation::celu),
+    row("CenterCropPad", 18, &["axes"], grid::center_crop_pad),
     row("Clip", 6, &["min", "max"], elementwise::clip),
     row(
         "Col2Im",
@@ -133,6 +149,7 @@ pub const TABLE: &[Row] = &[
     row("Cosh", 9, &[], trigonometry::cosh),
     row("CumProd", 26, &["exclusive", "reverse"], reduce::cumprod),
     row("CumSum", 11, &["exclusive", "reverse"], reduce::cumsum),
+    row("DFT", 17, &["axis", "inverse", "onesided"], signal::dft),
     row(
         "DepthToSpace",
         1,
@@ -142,6 +159,7 @@ pub const TABLE: &[Row] = &[
     row("Det", 11, &[], compute::det),
     row("Div", 7, &[], elementwise::div),
     row("Dropout", 7, &["ratio", "seed"], structure::dropout),
+    row("Einsum", 12, &["equation"], einsum::einsum),
     row("Elu", 6, &["alpha"], activation::elu),
     row("Equal", 7, &[], elementwise::equal),
     row("Erf", 9, &[], elementwise::erf),
@@ -150,6 +168,7 @@ pub const TABLE: &[Row] = &[
     row("EyeLike", 9, &["dtype", "k"], scatter::eye_like),
     row("Flatten", 1, &["axis"], shape::flatten),
     row("Floor", 6, &[], elementwise::floor),
+    row("GRU", 7, recurrent::RECURRENT, recurrent::gru),
     row("Gather", 1, &["axis"], shape::gather),
     row("GatherElements", 11, &["axis"], scatter::gather_elements),
     row("GatherND", 11, &["batch_dims"], compute::gather_nd),
@@ -165,12 +184,15 @@ pub const TABLE: &[Row] = &[
     row("GlobalMaxPool", 1, &[], pool::global_max_pool),
     row("Greater", 7, &[], elementwise::greater),
     row("GreaterOrEqual", 12, &[], elementwise::greater_or_equal),
+    row("GridSample", 16, grid::SAMPLE, grid::grid_sample),
     row(
         "GroupNormalization",
         18,
         &["epsilon", "num_groups", "stash_type"],
         normalise::group_norm,
     ),
+    row("HammingWindow", 17, signal::WINDOW, signal::hamming),
+    row("HannWindow", 17, signal::WINDOW, signal::hann),
     row(
         "HardSigmoid",
         6,
@@ -194,6 +216,7 @@ pub const TABLE: &[Row] = &[
     ),
     row("IsNaN", 9, &[], elementwise::is_nan),
     row("LRN", 1, &["alpha", "beta", "bias", "size"], pool::lrn),
+    row("LSTM", 7, recurrent::RECURRENT, recurrent::lstm),
     row(
         "LayerNormalization",
         17,
@@ -203,6 +226,12 @@ pub const TABLE: &[Row] = &[
     row("LeakyRelu", 6, &["alpha"], activation::leaky_relu),
     row("Less", 7, &[], elementwise::less),
     row("LessOrEqual", 12, &[], elementwise::less_or_equal),
+    row(
+        "LinearAttention",
+        27,
+        linear_attention::LINEAR,
+        linear_attention::linear_attention,
+    ),
     row("Log", 6, &[], elementwise::log),
     row("LogSoftmax", 1, &["axis"], reduce::log_softmax),
     row(
@@ -254,6 +283,7 @@ pub const TABLE: &[Row] = &[
     ),
     row("QLinearMatMul", 10, &[], integer::qlinear_matmul),
     row("RMSNormalization", 23, normalise::NORM, normalise::rms_norm),
+    row("RNN", 7, recurrent::RECURRENT, recurrent::rnn),
     row("Range", 11, &[], structure::range),
     row("Reciprocal", 6, &[], elementwise::reciprocal),
     row("ReduceL1", 1, reduce::REDUCE, reduce::reduce_l1),
@@ -278,6 +308,7 @@ pub const TABLE: &[Row] = &[
     ),
     row("Relu", 6, &[], elementwise::relu),
     row("Reshape", 5, &["allowzero"], shape::reshape),
+    row("Resize", 10, resize::RESIZE, resize::resize),
     row(
         "ReverseSequence",
         10,
@@ -291,6 +322,7 @@ pub const TABLE: &[Row] = &[
         attention::rotary_embedding,
     ),
     row("Round", 11, &[], elementwise::round),
+    row("STFT", 17, &["onesided"], signal::stft),
     row("Scatter", 9, &["axis"], scatter::scatter_elements),
     row(
         "ScatterElements",
@@ -354,6 +386,7 @@ pub const TABLE: &[Row] = &[
     row("Transpose", 1, &["perm"], shape::transpose),
     row("Trilu", 14, &["upper"], compute::trilu),
     row("Unsqueeze", 1, &["axes"], shape::unsqueeze),
+    row("Upsample", 7, &["mode", "scales"], resize::upsample),
     row("Where", 9, &[], elementwise::select),
     row("Xor", 7, &[], elementwise::xor),
 ];
