@@ -43,11 +43,11 @@ pub use report::Report;
 use alloc::DramMap;
 use backend::{Finished, Tiled, finish, tile_entries, tile_functions};
 use cost::ChipCosts;
-use import::{ImportOptions, Imported, import};
+use import::{ImportOptions, Imported, ModelInfo, import};
 use link::{Image, Linked, image_layout, link};
-use llmc_ir::Module;
+use llmc_ir::{Graph, Module};
 use llmc_isa::container::BinaryBuilder;
-use llmc_passes::{Elapsed, run_function, run_observed};
+use llmc_passes::{Elapsed, PassReport, run_function, run_observed};
 use rayon::prelude::*;
 use report::{DramReport, PassesReport};
 use std::path::Path;
@@ -103,13 +103,33 @@ impl Compiled {
 /// bug.
 pub fn compile(model: &Path, options: &CompileOptions) -> Result<Compiled, CompileError> {
     with_threads(options.threads, || {
-        match build(model, options, &mut Stages::of(&options.emit, false))? {
-            Built::Done(compiled) => Ok(*compiled),
-            Built::Stopped => Err(CompileError::Bug(
-                "the compile stopped by itself".to_string(),
-            )),
-        }
+        whole(import(model, &import_options(options)?)?, options)
     })
+}
+
+/// Compiles a graph without state, whose symbolic dims [`CompileOptions::dims`] bind.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_graph(graph: Graph, options: &CompileOptions) -> Result<Compiled, CompileError> {
+    let imported = Imported {
+        graph,
+        info: ModelInfo::default(),
+        caches: Vec::new(),
+        tokens: None,
+        max_positions: 0,
+        warnings: Vec::new(),
+    };
+    with_threads(options.threads, || whole(imported, options))
+}
+
+fn whole(imported: Imported, options: &CompileOptions) -> Result<Compiled, CompileError> {
+    match build(imported, options, &mut Stages::of(&options.emit, false))? {
+        Built::Done(compiled) => Ok(*compiled),
+        Built::Stopped => Err(CompileError::Bug(
+            "the compile stopped by itself".to_string(),
+        )),
+    }
 }
 
 /// The text of a stage, for one entry or for all of them. Later stages are not run.
@@ -123,12 +143,20 @@ pub fn dump(
     entry: Option<&str>,
 ) -> Result<Vec<StageText>, CompileError> {
     let mut stages = Stages::of(&[stage], true);
-    let stopped = with_threads(options.threads, || build(model, options, &mut stages))?;
+    let stopped = with_threads(options.threads, || {
+        let imported = import(model, &import_options(options)?)?;
+        build(imported, options, &mut stages)
+    })?;
     let mut texts = match stopped {
         Built::Done(compiled) => compiled.texts,
         Built::Stopped => stages.texts,
     };
     let names: Vec<String> = texts.iter().map(|t| t.entry.clone()).collect();
+    if names.is_empty() {
+        return Err(CompileError::Options(format!(
+            "a model without state does not pass through the stage `{stage}`"
+        )));
+    }
     texts.retain(|t| entry.is_none_or(|e| e == t.entry));
     if texts.is_empty() {
         let problem = format!(
@@ -146,51 +174,26 @@ enum Built {
     Stopped,
 }
 
-/// Import, passes, tiles, addresses, semaphores, checks, instructions, binary, report.
+/// Passes, tiles, addresses, semaphores, checks, instructions, binary, report.
 fn build(
-    model: &Path,
+    imported: Imported,
     options: &CompileOptions,
     stages: &mut Stages,
 ) -> Result<Built, CompileError> {
     let start = Instant::now();
     let chip = &options.chip;
-    let mut imported = import(model, &import_options(options)?)?;
-    let is_function = is_function(&imported);
-    let (max_context, prefill) = if is_function {
-        imported.warnings.clear();
-        (0, 0)
-    } else {
-        sizes(&imported, options)
-    };
-    let (module, passes) = if is_function {
-        let mut observer = |name: &'static str, module: &Module| stages.graphs(name, module);
-        run_function(&imported.graph, &options.dims, &mut observer)?
-    } else {
-        if let Some((name, _)) = options.dims.first() {
-            return Err(CompileError::Options(format!(
-                "--dim {name}: only dims of models without state are bound; a language model takes --max-context and --prefill"
-            )));
-        }
-        let costs = ChipCosts::new(chip);
-        let pass_options = llmc_passes::Options {
-            prefill: to_usize(prefill)?,
-            max_context: to_usize(max_context)?,
-            cores: chip.cores() as usize,
-            quant: options.quant,
-            roll: options.roll,
-            costs: &costs,
-        };
-        let mut observer = |name: &'static str, module: &Module| stages.graphs(name, module);
-        run_observed(&imported.graph, &pass_options, &mut observer)?
-    };
+    let Passed {
+        module,
+        report: passes,
+        sizes,
+    } = pass(&imported, options, stages)?;
     if stages.stopped {
         return Ok(Built::Stopped);
     }
     let mut weights = WeightPlan::default();
-    let tiled: Vec<Tiled> = if is_function {
-        tile_functions(&module, chip, &mut weights)?
-    } else {
-        tile_entries(&module, chip, &mut weights)?
+    let tiled: Vec<Tiled> = match sizes {
+        None => tile_functions(&module, chip, &mut weights)?,
+        Some(_) => tile_entries(&module, chip, &mut weights)?,
     };
     if stages.programs(&tiled) {
         return Ok(Built::Stopped);
@@ -225,7 +228,7 @@ fn build(
         &module,
         &map,
         &imported,
-        (max_context, prefill),
+        sizes.unwrap_or((0, 0)),
         options,
     )?;
     let report = Report {
@@ -233,7 +236,8 @@ fn build(
         passes: PassesReport::new(&passes, Elapsed::since(start)),
         dram: DramReport::of(&map),
         entries: finished.into_iter().map(|f| f.report).collect(),
-        warnings: imported.warnings,
+        // Those of import are about the context of language models.
+        warnings: sizes.map_or(Vec::new(), |_| imported.warnings),
     };
     let texts = std::mem::take(&mut stages.texts);
     Ok(Built::Done(Box::new(Compiled {
@@ -242,6 +246,52 @@ fn build(
         report,
         texts,
     })))
+}
+
+/// What the passes make of a model.
+struct Passed {
+    module: Module,
+    report: PassReport,
+    /// Capacity of the states and of a prefill launch, in tokens; none of a model without state.
+    sizes: Option<(u64, u64)>,
+}
+
+/// The entries of a language model, or the one of a model without state.
+fn pass(
+    imported: &Imported,
+    options: &CompileOptions,
+    stages: &mut Stages,
+) -> Result<Passed, CompileError> {
+    let mut observer = |name: &'static str, module: &Module| stages.graphs(name, module);
+    if is_function(imported) {
+        let (module, report) = run_function(&imported.graph, &options.dims, &mut observer)?;
+        return Ok(Passed {
+            module,
+            report,
+            sizes: None,
+        });
+    }
+    if let Some((name, _)) = options.dims.first() {
+        return Err(CompileError::Options(format!(
+            "--dim {name}: only dims of models without state are bound; a language model takes --max-context and --prefill"
+        )));
+    }
+    let (max_context, prefill) = sizes(imported, options);
+    let costs = ChipCosts::new(&options.chip);
+    let pass_options = llmc_passes::Options {
+        prefill: to_usize(prefill)?,
+        max_context: to_usize(max_context)?,
+        cores: options.chip.cores() as usize,
+        quant: options.quant,
+        roll: options.roll,
+        costs: &costs,
+    };
+    let (module, report) = run_observed(&imported.graph, &pass_options, &mut observer)?;
+    Ok(Passed {
+        module,
+        report,
+        sizes: Some((max_context, prefill)),
+    })
 }
 
 fn import_options(options: &CompileOptions) -> Result<ImportOptions, CompileError> {

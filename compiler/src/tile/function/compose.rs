@@ -19,9 +19,31 @@ impl Function<'_> {
     }
 
     pub(super) fn softmax(&mut self, x: &Slab, axis: usize) -> Result<Slab, Reason> {
-        let (shape, f32) = (x.shape(), DType::F32);
         let most = self.along(ReduceOp::Max, x, axis)?;
-        let powers = self.elementwise(&[x, &most], &shape, f32, &|t| {
+        self.softmax_from(x, axis, &most)
+    }
+
+    /// As softmax, but rows of -inf alone give 0.
+    fn softmax_of_seen(&mut self, x: &Slab, axis: usize) -> Result<Slab, Reason> {
+        let most = self.along(ReduceOp::Max, x, axis)?;
+        let finite = self.elementwise(&[&most], &most.shape(), DType::F32, &|t| {
+            let (a, dst, least) = (t.args[0].clone(), t.dst.clone(), t.number(f32::MIN, DType::F32));
+            t.binary(BinaryFn::Max, &dst, &a, &least);
+        })?;
+        let weights = self.softmax_from(x, axis, &finite)?;
+        self.elementwise(&[&weights, &most], &x.shape(), DType::F32, &|t| {
+            let (a, most, dst) = (t.args[0].clone(), t.args[1].clone(), t.dst.clone());
+            let (hidden, zero) = (t.number(f32::NEG_INFINITY, DType::F32), t.number(0.0, DType::F32));
+            let seen = t.temp(DType::F32);
+            t.binary(BinaryFn::Ne, &seen, &most, &hidden);
+            t.select(&dst, &seen, &a, &zero);
+        })
+    }
+
+    /// e^(x - most) / sum of the same.
+    fn softmax_from(&mut self, x: &Slab, axis: usize, most: &Slab) -> Result<Slab, Reason> {
+        let (shape, f32) = (x.shape(), DType::F32);
+        let powers = self.elementwise(&[x, most], &shape, f32, &|t| {
             let (a, b, dst) = (t.args[0].clone(), t.args[1].clone(), t.dst.clone());
             t.binary(BinaryFn::Sub, &dst, &a, &b);
             t.unary(UnaryFn::Exp, &dst, &dst);
@@ -169,7 +191,7 @@ impl Function<'_> {
             scores = self.scaled(UnaryFn::Copy, &bent, cap, 0.0)?;
         }
         let scores = self.masked(&scores, mask)?;
-        let weights = self.softmax(&scores, 4)?;
+        let weights = self.softmax_of_seen(&scores, 4)?;
         let out = self.matmul(&weights, &v, &[b, kv, group, s, d], TensorType::F32)?;
         let out = self.reshaped(&out.transpose(&[0, 3, 1, 2, 4]), &[b, s, kv * group * d])?;
         self.converted(&out, q.dtype)

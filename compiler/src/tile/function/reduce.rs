@@ -6,10 +6,14 @@ use llmc_tensor::DType as TensorType;
 
 use super::narrow::chip_type;
 use super::slab::Slab;
-use super::tiles::{Cut, Held, Space, offset, transfer};
+use super::tiles::{Cut, Held, MIN_TILE, Space, offset, transfer};
 use super::{Function, Reason};
+use crate::alloc::ALIGN;
 use crate::tile::lower::build::at;
 use crate::tile::{BinaryFn, Extent, IntFn, OpKind, Operand, ReduceFn, UnaryFn, View};
+
+/// Elements that are reduced at a time at most.
+const LONGEST: u64 = 4096;
 
 /// How two partial results become one, and where to start.
 #[derive(Clone, Copy, Debug)]
@@ -132,14 +136,16 @@ impl Function<'_> {
         self.barrier();
         over.dtype = x.dtype;
         let (outer, inner) = (Space::of(&[&out, &over]), Space::of(&[&along]));
-        let most = self.tile_elements(4, 4 * 64 + 1024, x.elements())?;
+        // How sums are grouped depends on SRAM alone, not on the number of cores: accumulator, partial result and one row fit.
+        let fits = self.fitting_elements(4, 4 * ALIGN)?;
         let backwards = |dim: usize| inner.strides[0][dim] < 0;
-        let chunk = Cut::new(&inner.n, most, 1, backwards);
+        let chunk = Cut::new(&inner.n, fits.saturating_sub(2).clamp(1, LONGEST), 1, backwards);
         let run = chunk.shape()[2];
+        let row = u64::from(run) + 2;
+        let share = out.elements().div_ceil(u64::from(self.cores));
+        let rows = (fits / row).min(share.max(MIN_TILE / row));
         let backwards = |dim: usize| outer.strides.iter().any(|s| s[dim] < 0);
-        let room = (most / u64::from(run)).clamp(1, most.div_ceil(3).max(1));
-        let room = if u64::from(run) + 2 > most { 1 } else { room };
-        let rows = Cut::new(&outer.n, self.rows_that_fit(run, room), 2, backwards);
+        let rows = Cut::new(&outer.n, rows, 2, backwards);
         let [_, n0, n1] = rows.shape();
 
         let index = rows.begin(self);
@@ -194,12 +200,6 @@ impl Function<'_> {
         self.build.op(Queue::Dma1, store);
         self.build.end();
         Ok(out)
-    }
-
-    /// Rows of `run` elements, with two results each, that fit SRAM; at most `room`.
-    fn rows_that_fit(&self, run: u32, room: u64) -> u64 {
-        let free = self.sram.saturating_sub(4 * 64);
-        (free / (4 * (u64::from(run) + 2))).clamp(1, room.max(1))
     }
 
     /// Folds the upper half of each row onto the lower one until one element is left, which is the result.

@@ -12,7 +12,7 @@ use crate::tile::{BinaryFn, BufferId, Copy, Expr, Extent, IntFn, OpKind, Operand
 pub(super) const TILE_DIMS: usize = 3;
 
 /// Elements of a tile at least, if the box has as many: smaller tiles cost more in instructions than cores save.
-const MIN_TILE: u64 = 256;
+pub(super) const MIN_TILE: u64 = 256;
 
 /// The inner dims of a box that several slabs walk over, each with its own strides.
 #[derive(Clone, Debug)]
@@ -418,16 +418,9 @@ impl Tile {
 }
 
 impl Function<'_> {
-    /// Elements of a tile that takes `bytes` of SRAM per element and `fixed` besides, of a box of `elements`: as many as fit,
-    /// but not so many that cores have nothing to do.
-    pub(super) fn tile_elements(
-        &self,
-        bytes: u64,
-        fixed: u64,
-        elements: u64,
-    ) -> Result<u64, Reason> {
-        let room = self.sram.saturating_sub(fixed);
-        let fits = room / bytes.max(1);
+    /// Elements of a tile that takes `bytes` of SRAM per element and `fixed` besides: as many as fit.
+    pub(super) fn fitting_elements(&self, bytes: u64, fixed: u64) -> Result<u64, Reason> {
+        let fits = self.sram.saturating_sub(fixed) / bytes.max(1);
         if fits == 0 {
             let needs = fixed + bytes;
             return Err(format!(
@@ -436,11 +429,13 @@ impl Function<'_> {
                 needs - self.sram
             ));
         }
-        let share = elements
-            .max(1)
-            .div_ceil(u64::from(self.cores))
-            .max(MIN_TILE);
-        Ok(fits.min(share).min(1 << 20))
+        Ok(fits.min(1 << 20))
+    }
+
+    /// As [`Self::fitting_elements`], of a box of `elements`, but not so many that cores have nothing to do.
+    pub(super) fn tile_elements(&self, bytes: u64, fixed: u64, elements: u64) -> Result<u64, Reason> {
+        let share = elements.max(1).div_ceil(u64::from(self.cores)).max(MIN_TILE);
+        Ok(self.fitting_elements(bytes, fixed)?.min(share))
     }
 
     /// Opens a loop over this core's share of `tiles`; [`super::Function::end`] closes it. Returns the number of the tile.
