@@ -102,7 +102,7 @@ pub struct LaunchReport {
     pub dram_weights: u64,
     /// States.
     pub dram_states: u64,
-    /// Inputs and outputs.
+    /// Inputs and outputs, and scratch.
     pub dram_io: u64,
     /// Bytes sent between cores.
     pub noc_bytes: u64,
@@ -196,6 +196,7 @@ fn dram_part(inst: &Inst, map: &DramMap) -> Part {
         Inst::DmaLoad(i) => i.src.off,
         Inst::DmaStore(i) => i.dst.off,
         Inst::DmaGather(i) => i.table.off,
+        Inst::DmaScatter(i) => i.table.off,
         _ => 0,
     };
     let inside = |start: u64, bytes: u64| addr >= start && addr < start + bytes;
@@ -355,12 +356,13 @@ impl fmt::Display for Report {
         let d = &self.dram;
         writeln!(
             f,
-            "chip {}: DRAM {} (weights {}, states {}, io {})",
+            "chip {}: DRAM {} (weights {}, states {}, io {}, scratch {})",
             self.chip,
             kib(d.total),
             kib(d.weights),
             kib(d.states),
-            kib(d.io)
+            kib(d.io),
+            kib(d.scratch)
         )?;
         write!(f, "{}", self.passes)?;
         self.entries.iter().try_for_each(|e| write!(f, "{e}"))?;
@@ -378,12 +380,17 @@ impl fmt::Display for EntryReport {
             "\n{}: {} instructions, {} registers, {} semaphores, {} dependences ({} implied by others)",
             self.name, self.instructions, self.registers, y.semaphores, y.dependences, y.implied
         )?;
+        let tiles = match self.rows {
+            0 => "chosen by each kernel".to_string(),
+            rows => {
+                let page = kib(self.weight_page.into());
+                let block = self.kv_block;
+                format!("{rows} rows, weight pages of {page}, KV blocks of {block}")
+            }
+        };
         writeln!(
             f,
-            "  tiles: {} rows, weight pages of {}, KV blocks of {}; SRAM {} of {} per core (rings {}, buffers {})",
-            self.rows,
-            kib(self.weight_page.into()),
-            self.kv_block,
+            "  tiles: {tiles}; SRAM {} of {} per core (rings {}, buffers {})",
             kib(s.peak),
             kib(s.available),
             kib(s.rings),
@@ -403,7 +410,7 @@ impl fmt::Display for LaunchReport {
         writeln!(
             f,
             "  {}: at least {} cycles ({}), roofline {} (memory {}, compute {})",
-            launch.join(", "),
+            if launch.is_empty() { "a launch".to_string() } else { launch.join(", ") },
             self.bound_cycles,
             self.bottleneck,
             self.roofline_cycles,
@@ -418,7 +425,7 @@ impl fmt::Display for LaunchReport {
             .collect();
         writeln!(
             f,
-            "    DRAM: weights {}, states {}, io {}; NoC {}; {} MACs; busy {}",
+            "    DRAM: weights {}, states {}, io and scratch {}; NoC {}; {} MACs; busy {}",
             kib(self.dram_weights),
             kib(self.dram_states),
             kib(self.dram_io),

@@ -155,6 +155,8 @@ fn image_type(constant: &Const, packing: Packing) -> Result<DType, PackError> {
         TensorType::I32 if packing == Packing::Plain => Ok(DType::I32),
         TensorType::I8 if packing == Packing::Plain => Ok(DType::I8),
         TensorType::U8 if packing == Packing::Plain => Ok(DType::U8),
+        TensorType::F8E4m3 if packing == Packing::Plain => Ok(DType::F8E4M3),
+        TensorType::F8E5m2 if packing == Packing::Plain => Ok(DType::F8E5M2),
         TensorType::F32 | TensorType::F16 => Ok(DType::F32),
         TensorType::Bf16 => Ok(DType::Bf16),
         dtype => Err(PackError::DType {

@@ -331,6 +331,9 @@ impl Function<'_> {
         to: TensorType,
     ) -> Result<Slab, Reason> {
         let (shape, dtype) = (x.shape(), chip_type(to));
+        if from != to && to.is_mini_float() && dtype == DType::F32 {
+            return Err(format!("the chip does not round to {to}"));
+        }
         let exact = from.is_int() || from == TensorType::Bool;
         let widens = to.bits() >= 32 || from == TensorType::Bool;
         if x.dtype == dtype && (from.is_float() || widens && to.is_int() || from == to) {

@@ -156,7 +156,7 @@ impl Function<'_> {
             self.fill(y.operand(), [1, kt, nt].map(Extent::from));
         }
         let chunks = k.n.div_ceil(sizes.k);
-        let at_k = self.build.begin("k", Expr::Const(chunks as i64), chunks) * i64::from(kt);
+        let at_k = self.begin("k", Expr::Const(chunks as i64), chunks) * i64::from(kt);
         let ek = rest(k.n, sizes.k, &at_k);
         let first = offset(a.base, &index, &space.strides[1]) + at_k.clone() * k.stride;
         let n_a = [1.into(), em.clone(), ek.clone()];
@@ -286,7 +286,7 @@ impl Function<'_> {
         n: &[Extent; 3],
     ) {
         let product = Held {
-            buffer: self.build.sram("p", u64::from(c.strides[0]).max(4)),
+            buffer: self.build.sram(&self.label("p"), u64::from(c.strides[0]).max(4)),
             ..c.clone()
         };
         let trip = ek
@@ -295,7 +295,7 @@ impl Function<'_> {
             .map_or(Expr::Const(i64::from(kt.min(ek.n))), |left| {
                 left.min(Expr::Const(i64::from(kt)))
             });
-        let k = self.build.begin("j", trip, u64::from(kt));
+        let k = self.begin("j", trip, u64::from(kt));
         let x = Operand {
             view: at(a.buffer, k.clone() * 4),
             bcast: true,

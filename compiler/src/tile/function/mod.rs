@@ -36,7 +36,7 @@ use llmc_tensor::{DType as TensorType, Tensor};
 
 use super::lower::build::Build;
 use super::weights::{Packing, WeightPlan};
-use super::{LowerError, LowerProblem, Origin, Program, Space};
+use super::{Expr, LowerError, LowerProblem, Origin, Program, Space};
 use slab::Slab;
 
 pub use narrow::chip_type;
@@ -61,7 +61,7 @@ pub fn lower_function(
         weights,
         build: Build::new(&graph.name, cores, vec![]),
         values: BTreeMap::new(),
-        started: false,
+        kernels: 0,
     };
     let problems = function.run();
     if problems.is_empty() {
@@ -80,8 +80,8 @@ struct Function<'a> {
     weights: &'a mut WeightPlan,
     build: Build,
     values: BTreeMap<ValueId, Slab>,
-    /// Whether there is a kernel already.
-    started: bool,
+    /// Kernels so far; part of the names of what they use.
+    kernels: u32,
 }
 
 impl Function<'_> {
@@ -126,9 +126,6 @@ impl Function<'_> {
             .map(|v| self.graph.ty(*v).dtype)
             .collect();
         let dtype = node.ty.dtype;
-        if dtype.is_mini_float() {
-            return Err(format!("values of {dtype} are not supported on the chip"));
-        }
         if let Op::Input = node.op {
             let name = self.graph.input_name(id).unwrap_or("input").to_string();
             let chip = chip_type(dtype);
@@ -273,16 +270,28 @@ impl Function<'_> {
     /// Room in DRAM for a value.
     fn scratch(&mut self, dtype: llmc_isa::DType, shape: &[u64]) -> Slab {
         let bytes = shape.iter().product::<u64>() * u64::from(dtype.bytes());
-        let buffer = self.build.buffer("v", Space::Scratch, bytes);
+        let name = self.label("v");
+        let buffer = self.build.buffer(&name, Space::Scratch, bytes);
         Slab::dense(buffer, dtype, shape)
     }
 
     /// What the kernels before stored may be loaded after this.
     fn barrier(&mut self) {
-        if self.started {
+        if self.kernels > 0 {
             self.build.barrier();
         }
-        self.started = true;
+        self.kernels += 1;
+    }
+
+    /// A name for something of the kernel.
+    fn label(&self, name: &str) -> String {
+        format!("{name}{}", self.kernels)
+    }
+
+    /// Opens a loop; `self.build.end()` closes it.
+    fn begin(&mut self, name: &str, trip: Expr, max_trip: u64) -> Expr {
+        let name = self.label(name);
+        self.build.begin(&name, trip, max_trip)
     }
 
     /// Copies a value to an output.

@@ -5,6 +5,7 @@
 //! | i64, u64, u32 | i32 | values outside of its range are errors: constants here, inputs when the host writes them |
 //! | i16, u16 | i32 | results wrap around as in the model's type |
 //! | i4, i2, u4, u2 | i8, u8 | the same |
+//! | other floats of 8 and 4 bits | f32 | moved and read only |
 //! | f64 | f32 | finite values outside of its range are errors |
 //! | bool | u8 | 0 or 1 |
 
@@ -20,10 +21,10 @@ use super::Reason;
 pub fn chip_type(dtype: TensorType) -> DType {
     match dtype {
         TensorType::F32 | TensorType::F64 => DType::F32,
-        // refused before: see `Lower::node`
-        TensorType::F8E4m3
-        | TensorType::F8E4m3Fnuz
-        | TensorType::F8E5m2
+        TensorType::F8E4m3 => DType::F8E4M3,
+        TensorType::F8E5m2 => DType::F8E5M2,
+        // Held exactly; nothing is rounded to them, see `Function::cast`.
+        TensorType::F8E4m3Fnuz
         | TensorType::F8E5m2Fnuz
         | TensorType::F8E8m0
         | TensorType::F4E2m1 => DType::F32,
@@ -48,6 +49,8 @@ fn stored(dtype: DType) -> TensorType {
         DType::I32 => TensorType::I32,
         DType::I8 => TensorType::I8,
         DType::U8 => TensorType::U8,
+        DType::F8E4M3 => TensorType::F8E4m3,
+        DType::F8E5M2 => TensorType::F8E5m2,
         _ => TensorType::F32,
     }
 }
@@ -72,7 +75,7 @@ pub(super) fn constant(constant: &Arc<Const>) -> Result<Arc<Const>, Reason> {
         )
     };
     let shape = tensor.shape().to_vec();
-    let narrow = if tensor.dtype() == TensorType::F64 {
+    let narrow = if tensor.dtype().is_float() {
         let values = tensor.to_f64_vec();
         let lost = |v: &f64| v.is_finite() && !(*v as f32).is_finite();
         if let Some(i) = values.iter().position(lost) {

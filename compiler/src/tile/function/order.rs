@@ -122,7 +122,7 @@ impl Function<'_> {
                 value: 0.0,
             },
         );
-        let j = self.build.begin("j", Expr::Const(length as i64), length);
+        let j = self.begin("j", Expr::Const(length as i64), length);
         let from = |held: &super::tiles::Held, skip: Expr| Operand {
             view: at(held.buffer, skip * 4),
             ..held.operand()

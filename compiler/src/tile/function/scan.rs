@@ -50,7 +50,7 @@ impl Function<'_> {
                 value: 0.0,
             },
         );
-        let at_row = self.build.begin("l", Expr::Const(length as i64), length);
+        let at_row = self.begin("l", Expr::Const(length as i64), length);
         let first =
             offset(from.base, &index, &space.strides[1]) + at_row.clone() * from.dim(axis).stride;
         let far = cut.strides(&space.strides[1]);

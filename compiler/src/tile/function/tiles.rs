@@ -127,7 +127,7 @@ impl Cut {
     /// Opens a loop over all tiles, on every core that comes here.
     pub(super) fn begin_all(&self, f: &mut Function) -> Vec<Expr> {
         let tiles = self.tiles();
-        let tile = f.build.begin("r", Expr::Const(tiles as i64), tiles);
+        let tile = f.begin("r", Expr::Const(tiles as i64), tiles);
         self.split(f, tile)
     }
 
@@ -138,7 +138,7 @@ impl Cut {
         if f.cores > 1 {
             trip = (Expr::Const(1) - Expr::Core).max(Expr::ZERO) * tiles as i64;
         }
-        let tile = f.build.begin("t", trip, tiles);
+        let tile = f.begin("t", trip, tiles);
         self.split(f, tile)
     }
 
@@ -154,7 +154,8 @@ impl Cut {
                 } else {
                     own
                 };
-                index[i] = f.build.bind("i", own * self.size[i] as i64);
+                let name = f.label("i");
+                index[i] = f.build.bind(&name, own * self.size[i] as i64);
             }
             inner *= count;
         }
@@ -438,14 +439,14 @@ impl Function<'_> {
         Ok(self.fitting_elements(bytes, fixed)?.min(share))
     }
 
-    /// Opens a loop over this core's share of `tiles`; [`super::Function::end`] closes it. Returns the number of the tile.
+    /// Opens a loop over this core's share of `tiles`; `self.build.end()` closes it. Returns the number of the tile.
     pub(super) fn begin_share(&mut self, tiles: u64) -> Expr {
         let cores = i64::from(self.cores);
         if cores == 1 {
-            return self.build.begin("t", Expr::Const(tiles as i64), tiles);
+            return self.begin("t", Expr::Const(tiles as i64), tiles);
         }
         let trip = (Expr::Const(tiles as i64 + cores - 1) - Expr::Core).div(cores);
-        let turn = self.build.begin("t", trip, tiles.div_ceil(cores as u64));
+        let turn = self.begin("t", trip, tiles.div_ceil(cores as u64));
         turn * cores + Expr::Core
     }
 
@@ -532,7 +533,7 @@ impl Function<'_> {
     ) -> Held {
         let (strides, bytes) = Held::layout(shape, moves, dtype.bytes());
         Held {
-            buffer: self.build.sram(name, bytes),
+            buffer: self.build.sram(&self.label(name), bytes),
             dtype,
             strides,
         }
