@@ -36,6 +36,12 @@ impl Function<'_> {
         let int = !dtype.is_float();
         let work = if int { DType::I32 } else { DType::F32 };
         let (mut a, mut b) = (self.converted(a, work)?, self.converted(b, work)?);
+        for x in [&mut a, &mut b] {
+            // The engines' copies do not run backwards.
+            if x.dims.iter().rev().take(2).any(|d| d.stride < 0) {
+                *x = self.packed(x)?;
+            }
+        }
         let one = Axis { n: 1, stride: 0 };
         if a.dims.len() == 1 {
             a.dims.insert(0, one);

@@ -196,10 +196,16 @@ impl Function<'_> {
             (op @ Op::ScatterNd { .. }, [data, indices, updates]) => {
                 self.scatter_nd(op, data, indices, updates, !dtype.is_float())
             }
-            (Op::BitCast(to), [x]) if chip_type(*to).bytes() == x.dtype.bytes() => Ok(Slab {
-                dtype: chip_type(*to),
-                ..x.clone()
-            }),
+            (Op::BitCast(to), [x]) => {
+                let bits = |model: TensorType| chip_type(model).bits() as usize == model.bits();
+                if !bits(types[0]) || !bits(*to) {
+                    return Err(format!("the chip has not the bits of {} and {to}", types[0]));
+                }
+                Ok(Slab {
+                    dtype: chip_type(*to),
+                    ..x.clone()
+                })
+            }
             (Op::MatMul, [a, b]) => self.matmul(a, b, &shape, types[0]),
             (Op::Reduce { op, axes, .. }, [x]) => {
                 let out = self.reduce(*op, x, axes, dtype)?;

@@ -41,7 +41,7 @@ impl Function<'_> {
         let out = self.scratch(DType::I32, &shape);
         let all = out.elements();
         let flat = |s: &Slab| s.reshape(&[all]).ok_or("bug: a new value is dense");
-        self.scatter_rows(&flat(&out)?, 1, &flat(&list)?, &flat(&own)?, true)?;
+        self.scatter_rows(&flat(&out)?, 1, &flat(&list)?, &flat(&own)?)?;
         Ok(out.slice(rank - 1, 0, 1, k).transpose(&back))
     }
 

@@ -41,7 +41,7 @@ impl Function<'_> {
             .ok_or("bug: a new value is dense")?;
         let updates = self.packed(updates)?;
         match op {
-            ScatterOp::Assign => self.scatter_rows(&table, inner, &list, &updates, false)?,
+            ScatterOp::Assign => self.scatter_rows(&table, inner, &list, &updates)?,
             ScatterOp::Add | ScatterOp::Mul | ScatterOp::Max | ScatterOp::Min => {
                 self.combine_rows(*op, &table, inner, &list, &updates, int)?;
             }
@@ -49,15 +49,13 @@ impl Function<'_> {
         Ok(out)
     }
 
-    /// Writes rows of `inner` elements at a dense list of indices. Unless they are all `different`, one core does it, so that the
-    /// last of equal ones wins.
+    /// Writes rows of `inner` elements at a dense list of indices. One core does it, so that the last of equal indices wins.
     pub(super) fn scatter_rows(
         &mut self,
         table: &Slab,
         inner: u64,
         list: &Slab,
         updates: &Slab,
-        different: bool,
     ) -> Result<(), Reason> {
         let (count, element) = (list.elements(), u64::from(table.dtype.bytes()));
         if count * inner == 0 {
