@@ -143,7 +143,9 @@ impl Case {
         let expected = eval_graph(&self.graph, &Bindings::new(), &self.inputs, &mut states);
         let expected = &expected.unwrap_or_else(|e| panic!("{e}\n{}", self.graph))["y"];
         for sram in [512 << 10, 16 << 10] {
-            let chip = Chip::load("edge").and_then(|c| c.with_sram_bytes(sram)).unwrap();
+            let chip = Chip::load("edge")
+                .and_then(|c| c.with_sram_bytes(sram))
+                .unwrap();
             let one = chip.with("chip.cores_x", 1_u64);
             let one = one.and_then(|c| c.with("chip.cores_y", 1_u64)).unwrap();
             assert_eq!((chip.cores(), one.cores()), (4, 1));
@@ -220,7 +222,14 @@ fn elementwise_functions_broadcast() {
 
 #[test]
 fn integers_are_exact_and_wrap() {
-    let types = [DType::I64, DType::I32, DType::U8, DType::I8, DType::I16, DType::U16];
+    let types = [
+        DType::I64,
+        DType::I32,
+        DType::U8,
+        DType::I8,
+        DType::I16,
+        DType::U16,
+    ];
     let functions = [
         BinaryOp::Add,
         BinaryOp::Sub,
@@ -231,7 +240,10 @@ fn integers_are_exact_and_wrap() {
     family(|case| {
         let dtype = types[case.random.below(types.len())];
         let shape = case.random.shape(3);
-        let (a, b) = (case.input(dtype, &shape, 100), case.input(dtype, &shape, 100));
+        let (a, b) = (
+            case.input(dtype, &shape, 100),
+            case.input(dtype, &shape, 100),
+        );
         let f = functions[case.random.below(functions.len())];
         let a = case.op(Op::Binary(f), &[a, b]);
         let larger = case.op(Op::Compare(CmpOp::Ge), &[a, b]);

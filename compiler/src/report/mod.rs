@@ -410,7 +410,11 @@ impl fmt::Display for LaunchReport {
         writeln!(
             f,
             "  {}: at least {} cycles ({}), roofline {} (memory {}, compute {})",
-            if launch.is_empty() { "a launch".to_string() } else { launch.join(", ") },
+            if launch.is_empty() {
+                "a launch".to_string()
+            } else {
+                launch.join(", ")
+            },
             self.bound_cycles,
             self.bottleneck,
             self.roofline_cycles,

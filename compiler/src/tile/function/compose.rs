@@ -27,13 +27,20 @@ impl Function<'_> {
     fn softmax_of_seen(&mut self, x: &Slab, axis: usize) -> Result<Slab, Reason> {
         let most = self.along(ReduceOp::Max, x, axis)?;
         let finite = self.elementwise(&[&most], &most.shape(), DType::F32, &|t| {
-            let (a, dst, least) = (t.args[0].clone(), t.dst.clone(), t.number(f32::MIN, DType::F32));
+            let (a, dst, least) = (
+                t.args[0].clone(),
+                t.dst.clone(),
+                t.number(f32::MIN, DType::F32),
+            );
             t.binary(BinaryFn::Max, &dst, &a, &least);
         })?;
         let weights = self.softmax_from(x, axis, &finite)?;
         self.elementwise(&[&weights, &most], &x.shape(), DType::F32, &|t| {
             let (a, most, dst) = (t.args[0].clone(), t.args[1].clone(), t.dst.clone());
-            let (hidden, zero) = (t.number(f32::NEG_INFINITY, DType::F32), t.number(0.0, DType::F32));
+            let (hidden, zero) = (
+                t.number(f32::NEG_INFINITY, DType::F32),
+                t.number(0.0, DType::F32),
+            );
             let seen = t.temp(DType::F32);
             t.binary(BinaryFn::Ne, &seen, &most, &hidden);
             t.select(&dst, &seen, &a, &zero);

@@ -292,7 +292,9 @@ impl Function<'_> {
         n: &[Extent; 3],
     ) {
         let product = Held {
-            buffer: self.build.sram(&self.label("p"), u64::from(c.strides[0]).max(4)),
+            buffer: self
+                .build
+                .sram(&self.label("p"), u64::from(c.strides[0]).max(4)),
             ..c.clone()
         };
         let trip = ek

@@ -199,7 +199,10 @@ impl Function<'_> {
             (Op::BitCast(to), [x]) => {
                 let bits = |model: TensorType| chip_type(model).bits() as usize == model.bits();
                 if !bits(types[0]) || !bits(*to) {
-                    return Err(format!("the chip has not the bits of {} and {to}", types[0]));
+                    return Err(format!(
+                        "the chip has not the bits of {} and {to}",
+                        types[0]
+                    ));
                 }
                 Ok(Slab {
                     dtype: chip_type(*to),

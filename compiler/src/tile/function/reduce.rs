@@ -139,7 +139,12 @@ impl Function<'_> {
         // How sums are grouped depends on SRAM alone, not on the number of cores: accumulator, partial result and one row fit.
         let fits = self.fitting_elements(4, 4 * ALIGN)?;
         let backwards = |dim: usize| inner.strides[0][dim] < 0;
-        let chunk = Cut::new(&inner.n, fits.saturating_sub(2).clamp(1, LONGEST), 1, backwards);
+        let chunk = Cut::new(
+            &inner.n,
+            fits.saturating_sub(2).clamp(1, LONGEST),
+            1,
+            backwards,
+        );
         let run = chunk.shape()[2];
         let row = u64::from(run) + 2;
         let share = out.elements().div_ceil(u64::from(self.cores));

@@ -434,8 +434,16 @@ impl Function<'_> {
     }
 
     /// As [`Self::fitting_elements`], of a box of `elements`, but not so many that cores have nothing to do.
-    pub(super) fn tile_elements(&self, bytes: u64, fixed: u64, elements: u64) -> Result<u64, Reason> {
-        let share = elements.max(1).div_ceil(u64::from(self.cores)).max(MIN_TILE);
+    pub(super) fn tile_elements(
+        &self,
+        bytes: u64,
+        fixed: u64,
+        elements: u64,
+    ) -> Result<u64, Reason> {
+        let share = elements
+            .max(1)
+            .div_ceil(u64::from(self.cores))
+            .max(MIN_TILE);
         Ok(self.fitting_elements(bytes, fixed)?.min(share))
     }
 
