@@ -67,12 +67,7 @@ impl Function<'_> {
         // The parts of a row follow each other in the outer loop: the order of rows is kept within each.
         let cut = Cut::sized(vec![inner / width, count], vec![1, count.min(most)], 1);
         self.barrier();
-        let one = !different;
-        let at_tile = if one {
-            cut.begin_one(self)
-        } else {
-            cut.begin(self)
-        };
+        let at_tile = cut.begin_one(self);
         let [.., n] = cut.extents(&at_tile);
         let [.., held] = cut.shape();
         let index = self.held("index", [1, 1, held], [true; 3], DType::I32);
