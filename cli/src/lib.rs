@@ -4,6 +4,7 @@
 //! standard error. Output files are written whole or not at all.
 
 mod asm;
+mod check;
 mod chip;
 mod compile;
 mod disasm;
@@ -54,6 +55,8 @@ struct Cli {
 enum Command {
     /// Compile a model to a binary and print the report
     Compile(compile::Options),
+    /// Can a model be compiled? Every problem at once
+    Check(check::Options),
     /// Print the program at a stage of the compiler
     Dump(dump::Options),
     /// Why each fused op is equal to what was imported, and what nearly was
@@ -120,6 +123,7 @@ fn run_on(args: Vec<OsString>, out: &mut dyn Write, err: &mut dyn Write, progres
     let mut io = Io::new(out, err).with_progress(progress);
     let done = match &cli.command {
         Command::Compile(options) => compile::run(options, &mut io),
+        Command::Check(options) => check::run(options, &mut io),
         Command::Dump(options) => dump::run(options, &mut io),
         Command::Explain(options) => explain::run(options, &mut io),
         Command::Pass(options) => pass::run(options, &mut io),

@@ -14,18 +14,22 @@
 //! | [`emit`] | instructions |
 //! | [`link`] | the binary |
 //! | [`report`] | sizes and bounds |
+//!
+//! [`survey`] tries all of it on a model and collects what is in the way.
 
 pub mod alloc;
 pub mod check;
 mod cost;
 pub mod emit;
 pub mod error;
+pub mod fuzzing;
 pub mod import;
 pub mod link;
 pub mod options;
 pub mod passes;
 pub mod report;
 pub mod schedule;
+pub mod survey;
 pub mod sync;
 pub mod tile;
 mod uses;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use llmc_ir::{Bindings, Const, Graph, Module, Op, ValueId, eval_op};
+use llmc_ir::{Bindings, Const, EvalError, Graph, Module, Op, ValueId, eval_op};
 use llmc_tensor::Tensor;
 
 use crate::error::Cause;
@@ -14,6 +14,9 @@ use crate::error::Cause;
 /// A result of at most this many bytes is always folded; a larger one only if it is no larger than its operands,
 /// so that folding never blows a small constant up (an expanded scalar, say).
 const ALWAYS_FOLDED: u64 = 1 << 20;
+
+/// A folded constant of more bytes moves to a mapped file: weights do not stay in private memory.
+const SPILLED: usize = 16 << 20;
 
 /// A folded constant's name says how it was made, up to this length; beyond it, by digest.
 const LONGEST_NAME: usize = 160;
@@ -148,7 +151,12 @@ fn folded_once(
     if let Some(constant) = memo.get(&key) {
         return Ok(Some(constant.clone()));
     }
-    let value = eval_op(op, &tensors, &Bindings::new())?;
+    let mut value = eval_op(op, &tensors, &Bindings::new())?;
+    if value.bytes().len() > SPILLED {
+        value = value
+            .spilled()
+            .map_err(|e| EvalError::new(op, format!("no room for the result: {e}")))?;
+    }
     let constant = Arc::new(Const::new(name_of(&key.0, &key.1), value));
     memo.insert(key, constant.clone());
     Ok(Some(constant))

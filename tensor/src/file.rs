@@ -5,6 +5,7 @@ use bytes::Bytes;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Maps a file read only. The bytes keep the map alive; slices of them share it.
 ///
@@ -25,6 +26,25 @@ pub fn map_file(path: impl AsRef<Path>) -> Result<Bytes, TensorError> {
     // we read can kill this process; it cannot break memory safety of values already read.
     let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
     Ok(Bytes::from_owner(map))
+}
+
+/// Moves bytes into a file without a name, and maps it: what is large and made on the way does not stay in private memory.
+///
+/// # Errors
+/// The operating system's, with the path that the file had for a moment.
+pub fn spill(data: &[u8]) -> Result<Bytes, TensorError> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let path = std::env::temp_dir().join(format!("llmc-{process}-{count}.spill"));
+    let io = |e| TensorError::io(&path, e);
+    let mut file = File::create_new(&path).map_err(io)?;
+    let mapped = file
+        .write_all(data)
+        .map_err(io)
+        .and_then(|()| map_file(&path));
+    // The map keeps the contents until it is dropped.
+    std::fs::remove_file(&path).map_err(io)?;
+    mapped
 }
 
 /// Writes a whole file, or nothing: into a neighbour `.NAME.tmp-PID`, then renamed over `path`.

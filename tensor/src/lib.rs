@@ -31,6 +31,6 @@ pub use compare::{Comparison, Mismatch, compare};
 pub use dtype::DType;
 pub use element::Element;
 pub use error::TensorError;
-pub use file::{map_file, write_atomic};
+pub use file::{map_file, spill, write_atomic};
 pub use half::{bf16, f16};
 pub use tensor::Tensor;

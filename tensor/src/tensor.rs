@@ -132,6 +132,18 @@ impl Tensor {
         &self.data
     }
 
+    /// The same tensor with its bytes in a mapped file without a name, see [`crate::spill`].
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn spilled(&self) -> Result<Tensor, TensorError> {
+        Tensor::new(
+            self.dtype(),
+            self.shape(),
+            crate::file::spill(self.bytes())?,
+        )
+    }
+
     /// The same bytes under another shape with as many elements.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! nodes to the graph; everything else waits until a token-dependent node uses it (see [`super::structural`]).
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use llmc_ir::{
     Bindings, Dim, Graph, MaskForm, MaskKind, Op, Real, Tables, Type, ValueId, eval_op, infer,
@@ -12,6 +13,7 @@ use llmc_ir::{
 use llmc_tensor::{DType, Tensor};
 
 use super::call::Call;
+use super::control;
 use super::error::{Category, OpError, Problem};
 use super::model::{Model, Node, ValueIx};
 use super::ops;
@@ -36,7 +38,11 @@ pub struct Lower<'m> {
     /// What is known of each ONNX value; `None` before its node, or if its node failed.
     pub(super) values: Vec<Option<Val>>,
     /// Node that computes each value.
-    pub(super) producers: Vec<Option<usize>>,
+    pub(super) producers: Vec<Option<Rc<Node>>>,
+    /// Names of the values inside subgraphs.
+    pub(super) late_names: BTreeMap<ValueIx, String>,
+    /// How many nodes the subgraphs have added.
+    pub(super) late_nodes: usize,
     /// Structural values inside operator functions that also handle tokens: the op that computes them.
     pub(super) inner: BTreeMap<ValueIx, (Op, Vec<Val>)>,
     /// Set while the current node has an operand that depends on tokens.
@@ -70,9 +76,9 @@ impl<'m> Lower<'m> {
     /// Before the first node: constants and inputs are known.
     pub fn new(model: &'m Model, roles: &'m Roles, space: SampleSpace) -> Self {
         let mut producers = vec![None; model.names.len()];
-        for (i, node) in model.nodes.iter().enumerate() {
+        for node in &model.nodes {
             for output in node.outputs.iter().flatten() {
-                producers[output.index()] = Some(i);
+                producers[output.index()] = Some(Rc::clone(node));
             }
         }
         let mut values = vec![None; model.names.len()];
@@ -89,6 +95,8 @@ impl<'m> Lower<'m> {
             graph: Graph::new("main"),
             values,
             producers,
+            late_names: BTreeMap::new(),
+            late_nodes: 0,
             inner: BTreeMap::new(),
             on_tokens: false,
             materialised: BTreeMap::new(),
@@ -124,11 +132,20 @@ impl<'m> Lower<'m> {
             });
         }
         for node in &model.nodes {
-            if let Err(error) = self.node(node) {
-                problems.push(problem(node, error));
-            }
+            self.one(node, &mut problems);
         }
         problems
+    }
+
+    /// Lowers one node, and what is in its subgraphs.
+    pub(super) fn one(&mut self, node: &Node, problems: &mut Vec<Problem>) {
+        let done = match control::is_control(node) {
+            true => self.control(node, problems),
+            false => self.node(node),
+        };
+        if let Err(error) = done {
+            problems.push(problem(node, error));
+        }
     }
 
     fn node(&mut self, node: &Node) -> Result<(), OpError> {
@@ -471,6 +488,7 @@ impl<'m> Lower<'m> {
     /// The ONNX name of a value, or the node inside which it came to be.
     pub(super) fn name_of(&self, ix: ValueIx) -> String {
         let name = self.model.names.get(ix.index());
+        let name = name.or_else(|| self.late_names.get(&ix));
         name.unwrap_or(&self.origin).clone()
     }
 

@@ -7,9 +7,10 @@
 //! | file | holds |
 //! |---|---|
 //! | [`proto`], [`source`] | the protobuf messages; memory-mapped files and constants |
-//! | [`model`] | names resolved, live nodes only |
+//! | [`model`], [`flatten`] | names resolved, functions written out, live nodes only |
 //! | [`roles`] | tokens, mask, positions, caches; canonical symbols |
 //! | [`lower`], [`ops`] | one function per operator; folding, polynomials, graph nodes |
+//! | `control` | `If`, `Loop` and `Scan` written out |
 //! | [`symbolic`] | small integer tensors of polynomials (shape subgraphs) |
 //! | [`structural`], [`recognise`] | what depends only on shapes, positions and masks: computed, not pattern-matched |
 //! | [`info`] | `config.json`, `genai_config.json`, `tokenizer.json` |
@@ -19,7 +20,9 @@
 
 pub mod attributes;
 pub mod call;
+mod control;
 pub mod error;
+pub mod flatten;
 pub mod info;
 pub mod lower;
 pub mod model;
@@ -40,6 +43,8 @@ pub use error::{Category, ImportError, Problem};
 pub use info::ModelInfo;
 use lower::Lower;
 use model::Model;
+use proto::ModelProto;
+pub use roles::is_cache_name;
 use roles::{Role, Roles};
 
 /// Longest context of a model that does not say.
@@ -85,7 +90,20 @@ pub struct Imported {
 /// not supported, in one [`ImportError::Problems`].
 pub fn import(path: &Path, options: &ImportOptions) -> Result<Imported, ImportError> {
     let proto = source::load_model(path)?;
-    let mut info = ModelInfo::beside(path)?;
+    let info = ModelInfo::beside(path)?;
+    import_model(proto, path, info, options)
+}
+
+/// Imports a decoded file; external data is looked up beside `path`.
+///
+/// # Errors
+/// As [`import`].
+pub fn import_model(
+    proto: ModelProto,
+    path: &Path,
+    mut info: ModelInfo,
+    options: &ImportOptions,
+) -> Result<Imported, ImportError> {
     let producer = format!("{} {}", proto.producer_name, proto.producer_version)
         .trim()
         .to_string();

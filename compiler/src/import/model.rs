@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::rc::Rc;
 
 use llmc_tensor::{DType, Tensor};
 
 use super::error::{Category, ImportError, Problem};
+use super::flatten::{Body, Context, Flattener};
 use super::proto::{
-    AttributeProto, DimValue, GraphProto, ModelProto, NodeProto, TensorProto, TypeKind,
-    ValueInfoProto,
+    AttributeProto, DimValue, GraphProto, ModelProto, TensorProto, TypeKind, ValueInfoProto,
 };
 use super::source::{Weights, dtype_of};
 
@@ -39,8 +40,10 @@ pub struct Node {
     pub inputs: Vec<Option<ValueIx>>,
     /// Results; `None` is a result nobody can use.
     pub outputs: Vec<Option<ValueIx>>,
-    /// Attributes.
+    /// Attributes, without subgraphs.
     pub attributes: Vec<AttributeProto>,
+    /// Subgraphs, of control flow.
+    pub bodies: Vec<Body>,
 }
 
 impl Node {
@@ -50,6 +53,12 @@ impl Node {
             "" => self.op.clone(),
             domain => format!("{domain}.{}", self.op),
         }
+    }
+
+    /// All values it needs: the operands, and what its subgraphs use of the graph around them.
+    pub fn uses(&self) -> impl Iterator<Item = ValueIx> {
+        let captured = self.bodies.iter().flat_map(|b| b.captures.values());
+        self.inputs.iter().chain(captured).flatten().copied()
     }
 }
 
@@ -89,11 +98,13 @@ pub struct Model {
     /// Outputs, in file order.
     pub outputs: Vec<Port>,
     /// Live nodes.
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<Rc<Node>>,
     /// Constants that live nodes use.
     pub constants: BTreeMap<ValueIx, Tensor>,
     /// Inputs, outputs and constants that llmc cannot represent; they are in none of the lists above.
     pub problems: Vec<Problem>,
+    /// What subgraphs need to be written out.
+    pub context: Context,
 }
 
 impl Model {
@@ -101,41 +112,49 @@ impl Model {
     ///
     /// # Errors
     /// No graph, no nodes, no operator set for a domain, a value that is used but never defined (or only later), a value
-    /// defined twice, constants that cannot be read.
+    /// defined twice, a function that calls itself, constants that cannot be read.
     pub fn resolve(proto: ModelProto, path: &Path) -> Result<Model, ImportError> {
-        let malformed = |detail: String| ImportError::Malformed {
+        let opsets = proto.opset_import.iter();
+        let context = Context {
             path: path.into(),
-            detail,
+            opsets: opsets
+                .map(|o| (domain_of(&o.domain).to_string(), o.version))
+                .collect(),
+            functions: proto
+                .functions
+                .into_iter()
+                .map(|f| {
+                    let domain = domain_of(&f.domain).to_string();
+                    ((domain, f.name.clone(), f.overload.clone()), Rc::new(f))
+                })
+                .collect(),
         };
-        let opsets: BTreeMap<String, i64> = proto
-            .opset_import
-            .iter()
-            .map(|o| (domain_of(&o.domain).to_string(), o.version))
-            .collect();
-        let graph = proto.graph.ok_or_else(|| {
-            malformed(String::from(
-                "it holds no graph (is it another protobuf file?)",
-            ))
-        })?;
+        let malformed = |detail: &str| context.malformed(detail.to_string());
+        let graph = proto
+            .graph
+            .ok_or_else(|| malformed("it holds no graph (is it another protobuf file?)"))?;
         if graph.node.is_empty() {
-            return Err(malformed(String::from("its graph has no nodes")));
+            return Err(malformed("its graph has no nodes"));
         }
         if graph.output.is_empty() {
-            return Err(malformed(String::from("its graph has no outputs")));
+            return Err(malformed("its graph has no outputs"));
         }
-        if opsets.is_empty() {
-            return Err(malformed(String::from(
+        if context.opsets.is_empty() {
+            return Err(malformed(
                 "it declares no operator set version (field opset_import)",
-            )));
+            ));
         }
-        let mut resolver = Resolver {
-            opsets,
-            malformed: &malformed,
-            ids: BTreeMap::new(),
-            names: Vec::new(),
-            problems: Vec::new(),
-        };
-        resolver.resolve(graph, path)
+        let parts = Parts::of(graph, &context)?;
+        Ok(Model {
+            name: parts.name,
+            names: parts.names,
+            inputs: parts.inputs,
+            outputs: parts.outputs,
+            nodes: parts.nodes,
+            constants: parts.constants,
+            problems: parts.problems,
+            context,
+        })
     }
 
     /// Name of a value.
@@ -145,223 +164,166 @@ impl Model {
 }
 
 /// `ai.onnx` is the same as the empty domain.
-fn domain_of(domain: &str) -> &str {
+pub fn domain_of(domain: &str) -> &str {
     if domain == "ai.onnx" { "" } else { domain }
 }
 
-struct Resolver<'a> {
-    opsets: BTreeMap<String, i64>,
-    malformed: &'a dyn Fn(String) -> ImportError,
-    ids: BTreeMap<String, ValueIx>,
+/// A [`Model`] without its context, which is borrowed while it is made.
+struct Parts {
+    name: String,
     names: Vec<String>,
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+    nodes: Vec<Rc<Node>>,
+    constants: BTreeMap<ValueIx, Tensor>,
     problems: Vec<Problem>,
 }
 
-impl Resolver<'_> {
-    fn define(&mut self, name: &str) -> Result<ValueIx, ImportError> {
-        let id = ValueIx(self.names.len() as u32);
-        if self.ids.insert(name.into(), id).is_some() {
-            return Err((self.malformed)(format!(
-                "the value `{name}` is defined twice"
-            )));
-        }
-        self.names.push(name.into());
-        Ok(id)
-    }
-
-    fn resolve(&mut self, graph: GraphProto, path: &Path) -> Result<Model, ImportError> {
-        let mut protos: BTreeMap<ValueIx, TensorProto> = BTreeMap::new();
-        for tensor in graph.initializer {
-            let id = self.define(&tensor.name)?;
-            protos.insert(id, tensor);
-        }
-        for sparse in &graph.sparse_initializer {
-            let name = sparse.values.as_ref().map_or("", |v| v.name.as_str());
-            self.define(name)?;
-            self.refuse(
-                name,
-                String::from("sparse initializers are not supported"),
-                "store the weights densely",
-            );
-        }
-        let mut inputs = Vec::new();
+impl Parts {
+    fn of(mut graph: GraphProto, context: &Context) -> Result<Parts, ImportError> {
+        let mut flat = Flattener::new(context, 0);
+        flat.initializers(&mut graph)?;
+        let (mut inputs, mut constants) = (Vec::new(), BTreeMap::new());
         for info in &graph.input {
             // Old files list the initializers as inputs, too.
-            if !self.ids.contains_key(&info.name) {
-                let value = self.define(&info.name)?;
-                inputs.extend(self.port(info, value));
+            if flat.lookup(&info.name).is_some() {
+                continue;
+            }
+            let value = flat.define(&info.name)?;
+            if let Some(port) = port(&mut flat, info, value) {
+                match with_cache(&port) {
+                    Some(always) => _ = constants.insert(value, always),
+                    None => inputs.push(port),
+                }
             }
         }
-        let nodes = graph
-            .node
-            .into_iter()
-            .map(|n| self.node(n))
-            .collect::<Result<Vec<_>, _>>()?;
+        for node in std::mem::take(&mut graph.node) {
+            flat.node(node)?;
+        }
         let mut outputs = Vec::new();
         let mut seen = BTreeSet::new();
         for info in &graph.output {
             if !seen.insert(&info.name) {
-                return Err((self.malformed)(format!(
-                    "it lists the output `{}` twice",
-                    info.name
-                )));
+                let name = &info.name;
+                return Err(context.malformed(format!("it lists the output `{name}` twice")));
             }
-            let value = self.ids.get(&info.name).copied();
-            let value = value.ok_or_else(|| {
-                (self.malformed)(format!("no node computes the output `{}`", info.name))
+            let value = flat.lookup(&info.name).flatten().ok_or_else(|| {
+                context.malformed(format!("no node computes the output `{}`", info.name))
             })?;
-            outputs.extend(self.port(info, value));
+            outputs.extend(port(&mut flat, info, value));
         }
-        let nodes = live(nodes, outputs.iter().map(|o| o.value));
-        let mut weights = Weights::new(path);
-        let mut constants = BTreeMap::new();
-        let used = nodes
-            .iter()
-            .flat_map(|n| n.inputs.iter().flatten())
-            .chain(outputs.iter().map(|o| &o.value));
-        for value in used.copied().collect::<BTreeSet<_>>() {
-            if let Some(proto) = protos.get(&value) {
-                match weights.tensor(proto) {
-                    Ok(tensor) => _ = constants.insert(value, tensor),
-                    Err(ImportError::Tensor {
-                        category: Category::Unsupported,
-                        tensor,
-                        detail,
-                    }) => self.refuse(&tensor, detail, "export with float weights"),
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(Model {
+        let nodes = live(flat.nodes, outputs.iter().map(|o| o.value));
+        let used = nodes.iter().flat_map(|n| n.uses());
+        let used = used.chain(outputs.iter().map(|o| o.value)).collect();
+        let mut problems = flat.problems;
+        constants.extend(read_constants(
+            &flat.constants,
+            &used,
+            context,
+            &mut problems,
+        )?);
+        Ok(Parts {
             name: graph.name,
-            names: std::mem::take(&mut self.names),
+            names: flat.names,
             inputs,
             outputs,
             nodes,
             constants,
-            problems: std::mem::take(&mut self.problems),
-        })
-    }
-
-    /// Notes a value that llmc cannot represent.
-    fn refuse(&mut self, name: &str, reason: String, remedy: &str) {
-        self.problems.push(Problem {
-            category: Category::Unsupported,
-            operator: String::new(),
-            node: name.to_string(),
-            reason,
-            remedy: remedy.to_string(),
-        });
-    }
-
-    fn node(&mut self, proto: NodeProto) -> Result<Node, ImportError> {
-        let name = match proto.name.as_str() {
-            "" => proto
-                .output
-                .iter()
-                .find(|o| !o.is_empty())
-                .cloned()
-                .unwrap_or_default(),
-            name => name.into(),
-        };
-        let operand = |input: &String| match input.as_str() {
-            "" => Ok(None),
-            used => self.ids.get(used).copied().map(Some).ok_or_else(|| {
-                let op = &proto.op_type;
-                (self.malformed)(format!(
-                    "{op} `{name}` uses `{used}`, which nothing before it computes"
-                ))
-            }),
-        };
-        let inputs = proto
-            .input
-            .iter()
-            .map(operand)
-            .collect::<Result<Vec<_>, _>>()?;
-        let domain = domain_of(&proto.domain).to_string();
-        let version = *self.opsets.get(&domain).ok_or_else(|| {
-            let shown = if domain.is_empty() {
-                "the standard domain"
-            } else {
-                &domain
-            };
-            (self.malformed)(format!(
-                "{} `{name}` is of {shown}, whose operator set version is not declared",
-                proto.op_type
-            ))
-        })?;
-        let mut outputs = Vec::new();
-        for output in &proto.output {
-            outputs.push(if output.is_empty() {
-                None
-            } else {
-                Some(self.define(output)?)
-            });
-        }
-        Ok(Node {
-            name,
-            op: proto.op_type,
-            domain,
-            version,
-            inputs,
-            outputs,
-            attributes: proto.attribute,
-        })
-    }
-
-    /// A graph input or output; `None` (and a problem) if it is no tensor or of a type that llmc does not have.
-    fn port(&mut self, info: &ValueInfoProto, value: ValueIx) -> Option<Port> {
-        let kind = info.r#type.as_ref().and_then(|t| t.kind.as_ref());
-        let other = |kind| format!("a {kind} as an input or output is not supported");
-        let (tensor, refused) = match kind {
-            None => (None, None),
-            Some(TypeKind::Tensor(tensor)) => (Some(tensor), None),
-            Some(TypeKind::Sequence(_)) => (None, Some(other("sequence"))),
-            Some(TypeKind::Map(_)) => (None, Some(other("map"))),
-            Some(TypeKind::SparseTensor(_)) => (None, Some(other("sparse tensor"))),
-            Some(TypeKind::Optional(_)) => (None, Some(other("optional"))),
-        };
-        if let Some(reason) = refused {
-            self.refuse(&info.name, reason, "export with tensors only");
-            return None;
-        }
-        let dtype = match tensor.map(|t| dtype_of(t.elem_type)) {
-            Some(Err((Category::Unsupported, reason))) => {
-                self.refuse(&info.name, reason, "export with float32 or int64 instead");
-                return None;
-            }
-            Some(Err(_)) | None => None,
-            Some(Ok(dtype)) => Some(dtype),
-        };
-        let extent = |value: &Option<DimValue>| match value {
-            Some(DimValue::Value(n)) => u64::try_from(*n).map_or(Extent::Unknown, Extent::Fixed),
-            Some(DimValue::Param(name)) if !name.is_empty() => Extent::Named(name.clone()),
-            Some(DimValue::Param(_)) | None => Extent::Unknown,
-        };
-        let shape = tensor.and_then(|t| t.shape.as_ref());
-        let extents = shape.map(|s| s.dim.iter().map(|d| extent(&d.value)).collect());
-        Some(Port {
-            name: info.name.clone(),
-            value,
-            dtype,
-            extents,
+            problems,
         })
     }
 }
 
+/// The tensors of the constants that are used; what has an element type that llmc lacks becomes a problem.
+pub(super) fn read_constants(
+    protos: &BTreeMap<ValueIx, TensorProto>,
+    used: &BTreeSet<ValueIx>,
+    context: &Context,
+    problems: &mut Vec<Problem>,
+) -> Result<BTreeMap<ValueIx, Tensor>, ImportError> {
+    let mut weights = Weights::new(&context.path);
+    let mut constants = BTreeMap::new();
+    for (value, proto) in protos.iter().filter(|(value, _)| used.contains(value)) {
+        match weights.tensor(proto) {
+            Ok(tensor) => _ = constants.insert(*value, tensor),
+            Err(ImportError::Tensor {
+                category: Category::Unsupported,
+                tensor,
+                detail,
+            }) => problems.push(Problem {
+                category: Category::Unsupported,
+                operator: String::new(),
+                node: tensor,
+                reason: detail,
+                remedy: String::from("export with float weights"),
+            }),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(constants)
+}
+
+/// Merged decoders ask whether there is a cache. There always is one, which may be empty.
+fn with_cache(port: &Port) -> Option<Tensor> {
+    if port.name != "use_cache_branch" || port.dtype != Some(DType::Bool) {
+        return None;
+    }
+    let shape = vec![1; port.extents.as_ref().map_or(0, Vec::len)];
+    Tensor::from_i64(DType::Bool, shape, &[1]).ok()
+}
+
+/// A graph input or output; `None` (and a problem) if it is no tensor or of a type that llmc does not have.
+fn port(flat: &mut Flattener, info: &ValueInfoProto, value: ValueIx) -> Option<Port> {
+    let kind = info.r#type.as_ref().and_then(|t| t.kind.as_ref());
+    let other = |kind| format!("a {kind} as an input or output is not supported");
+    let (tensor, refused) = match kind {
+        None => (None, None),
+        Some(TypeKind::Tensor(tensor)) => (Some(tensor), None),
+        Some(TypeKind::Sequence(_)) => (None, Some(other("sequence"))),
+        Some(TypeKind::Map(_)) => (None, Some(other("map"))),
+        Some(TypeKind::SparseTensor(_)) => (None, Some(other("sparse tensor"))),
+        Some(TypeKind::Optional(_)) => (None, Some(other("optional"))),
+    };
+    if let Some(reason) = refused {
+        flat.refuse(&info.name, reason, "export with tensors only");
+        return None;
+    }
+    let dtype = match tensor.map(|t| dtype_of(t.elem_type)) {
+        Some(Err((Category::Unsupported, reason))) => {
+            flat.refuse(&info.name, reason, "export with float32 or int64 instead");
+            return None;
+        }
+        Some(Err(_)) | None => None,
+        Some(Ok(dtype)) => Some(dtype),
+    };
+    let extent = |value: &Option<DimValue>| match value {
+        Some(DimValue::Value(n)) => u64::try_from(*n).map_or(Extent::Unknown, Extent::Fixed),
+        Some(DimValue::Param(name)) if !name.is_empty() => Extent::Named(name.clone()),
+        Some(DimValue::Param(_)) | None => Extent::Unknown,
+    };
+    let shape = tensor.and_then(|t| t.shape.as_ref());
+    let extents = shape.map(|s| s.dim.iter().map(|d| extent(&d.value)).collect());
+    Some(Port {
+        name: info.name.clone(),
+        value,
+        dtype,
+        extents,
+    })
+}
+
 /// The nodes whose results reach `roots`, order kept.
-fn live(nodes: Vec<Node>, roots: impl Iterator<Item = ValueIx>) -> Vec<Node> {
+fn live(nodes: Vec<Node>, roots: impl Iterator<Item = ValueIx>) -> Vec<Rc<Node>> {
     let mut needed: BTreeSet<ValueIx> = roots.collect();
     let mut keep = vec![false; nodes.len()];
     for (node, keep) in nodes.iter().zip(&mut keep).rev() {
         if node.outputs.iter().flatten().any(|o| needed.contains(o)) {
             *keep = true;
-            needed.extend(node.inputs.iter().flatten());
+            needed.extend(node.uses());
         }
     }
     nodes
         .into_iter()
         .zip(keep)
-        .filter_map(|(node, keep)| keep.then_some(node))
+        .filter_map(|(node, keep)| keep.then(|| Rc::new(node)))
         .collect()
 }

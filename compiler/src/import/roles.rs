@@ -118,7 +118,9 @@ impl Roles {
                     roles.seq = canonical(seq, Dim::seq());
                 }
                 (Role::Past, Some(extents)) => {
-                    roles.past = canonical(&extents[past_axis(extents)], Dim::past())
+                    if let Some(extent) = extents.get(past_axis(extents)) {
+                        roles.past = canonical(extent, Dim::past());
+                    }
                 }
                 _ => {}
             }
@@ -333,6 +335,11 @@ impl Hints {
             Role::Data
         }
     }
+}
+
+/// True for the name of a cache of earlier keys or values.
+pub fn is_cache_name(name: &str) -> bool {
+    by_name(name) == Some(Role::Past)
 }
 
 fn by_name(name: &str) -> Option<Role> {

@@ -41,14 +41,13 @@ impl Lower<'_> {
                 if let Some(&id) = self.materialised.get(&ix) {
                     return Ok(id);
                 }
-                let producer = self.producers.get(ix.index()).copied().flatten();
-                let node = producer.and_then(|i| self.model.nodes.get(i));
-                let origin = match node {
+                let node = self.producers.get(ix.index()).cloned().flatten();
+                let origin = match &node {
                     Some(node) => std::mem::replace(&mut self.origin, node.name.clone()),
                     None => self.origin.clone(),
                 };
                 let made = match (node, val.is_const_only()) {
-                    (Some(node), true) => self.emit_constant(node, ix),
+                    (Some(node), true) => self.emit_constant(&node, ix),
                     _ => self.recognised(ix),
                 };
                 let at = std::mem::replace(&mut self.origin, origin);
@@ -267,8 +266,7 @@ impl Lower<'_> {
                 stack.extend(self.evaluate_inner(ix, sample, &bindings)?);
                 continue;
             }
-            let producer = self.producers.get(ix.index()).copied().flatten();
-            let Some(node) = producer.and_then(|i| self.model.nodes.get(i)) else {
+            let Some(node) = self.producers.get(ix.index()).cloned().flatten() else {
                 let input = self
                     .roles
                     .input(ix)
@@ -292,11 +290,11 @@ impl Lower<'_> {
                 stack.extend(missing);
                 continue;
             }
-            let row = ops::find(node).ok_or_else(|| OpError::bug("the operator has no row"))?;
+            let row = ops::find(&node).ok_or_else(|| OpError::bug("the operator has no row"))?;
             let results = (row.lower)(
                 self,
                 &Call {
-                    node,
+                    node: &node,
                     inputs: operands,
                 },
             );

@@ -29,6 +29,21 @@ pub fn ints(name: &str, ints: &[i64]) -> AttributeProto {
     }
 }
 
+/// An attribute that holds a subgraph without inputs and with one output.
+pub fn graph_attribute(name: &str, node: Vec<NodeProto>, output: &str) -> AttributeProto {
+    let graph = GraphProto {
+        node,
+        output: vec![port(output, data_type::FLOAT, "n")],
+        ..Default::default()
+    };
+    AttributeProto {
+        name: name.into(),
+        g: Some(Box::new(graph)),
+        r#type: attribute_type::GRAPH,
+        ..Default::default()
+    }
+}
+
 /// A node named after its first result.
 pub fn node(op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
     NodeProto {

@@ -71,6 +71,22 @@ impl Case {
         }
     }
 
+    /// The operator that it tests, with its domain unless that is the standard one. Cases that end in `_expanded` hold
+    /// the body of the operator of the case without that ending.
+    pub fn operator(&self, folder: &Path, name: &str) -> String {
+        let whole = name.split("_expanded").next().unwrap_or(name);
+        if whole != name && folder.join(whole).is_dir() {
+            return Case::load(folder, whole).operator(folder, whole);
+        }
+        let nodes = self.model.graph.iter().flat_map(|g| &g.node);
+        let node = nodes.clone().find(|n| n.op_type != "Constant");
+        node.or(nodes.clone().next())
+            .map_or_else(String::new, |n| match n.domain.as_str() {
+                "" | "ai.onnx" => n.op_type.clone(),
+                domain => format!("{domain}.{}", n.op_type),
+            })
+    }
+
     /// The inputs that may decide a shape: integers of at most one axis, beside at least one other input.
     pub fn shape_inputs(&self) -> Vec<String> {
         let first = self.sets.first().map_or(&[][..], |s| &s.inputs);

@@ -10,7 +10,7 @@ mod run;
 mod status;
 
 use case::Case;
-use run::Outcome;
+use status::Found;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -35,7 +35,7 @@ fn node_cases() {
     match filter {
         Some(_) => found
             .iter()
-            .for_each(|(name, outcome)| println!("{name} {outcome}")),
+            .for_each(|(name, (_, outcome))| println!("{name} {outcome}")),
         None => {
             println!("{}", status::summary(&found));
             status::compare(&found);
@@ -44,7 +44,7 @@ fn node_cases() {
 }
 
 /// Runs the cases on all processors, each apart from the others.
-fn run_all(folder: &Path, names: &[String]) -> BTreeMap<String, Outcome> {
+fn run_all(folder: &Path, names: &[String]) -> Found {
     let found = Mutex::new(BTreeMap::new());
     let next = AtomicUsize::new(0);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -52,8 +52,13 @@ fn run_all(folder: &Path, names: &[String]) -> BTreeMap<String, Outcome> {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = run::guarded(|| run::all_modes(&Case::load(folder, name)));
-                    found.lock().unwrap().insert(name.clone(), outcome);
+                    let case = Case::load(folder, name);
+                    let outcome = run::guarded(|| run::all_modes(&case));
+                    let operator = case.operator(folder, name);
+                    found
+                        .lock()
+                        .unwrap()
+                        .insert(name.clone(), (operator, outcome));
                 }
             });
         }

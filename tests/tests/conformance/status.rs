@@ -7,7 +7,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 
-type Found = BTreeMap<String, Outcome>;
+/// Operator and outcome by name of the case.
+pub type Found = BTreeMap<String, (String, Outcome)>;
 
 fn path() -> PathBuf {
     root().join("tests/conformance/status.txt")
@@ -26,10 +27,13 @@ pub fn compare(found: &Found) {
     let listed: BTreeMap<&str, &str> = listed
         .lines()
         .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split_once(' '))
+        .filter_map(|line| {
+            let (name, rest) = line.split_once(' ')?;
+            Some((name, rest.split_once(' ')?.1))
+        })
         .collect();
     let mut changes = String::new();
-    for (name, outcome) in found {
+    for (name, (_, outcome)) in found {
         let (now, before) = (outcome.to_string(), listed.get(name.as_str()));
         // Reasons may change their wording; what counts is the first word.
         if before.map(|b| word(b)) != Some(word(&now)) {
@@ -53,11 +57,11 @@ fn word(outcome: &str) -> &str {
 
 fn text(found: &Found) -> String {
     let mut text = String::from(
-        "# ONNX's node tests: name, then pass / unsupported REASON / wrong REASON. Written by LLMC_BLESS=1, see\n\
-         # tests/tests/conformance/main.rs.\n",
+        "# ONNX's node tests: name, operator, then pass / unsupported REASON / wrong REASON. Written by LLMC_BLESS=1,\n\
+         # see tests/tests/conformance/main.rs.\n",
     );
-    for (name, outcome) in found {
-        writeln!(text, "{name} {outcome}").unwrap();
+    for (name, (operator, outcome)) in found {
+        writeln!(text, "{name} {operator} {outcome}").unwrap();
     }
     text
 }
@@ -66,7 +70,7 @@ fn text(found: &Found) -> String {
 pub fn summary(found: &Found) -> String {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut words = [0; 3];
-    for outcome in found.values() {
+    for (_, outcome) in found.values() {
         let (kind, key) = match outcome {
             Outcome::Pass(bound) if bound.is_empty() => (0, None),
             Outcome::Pass(_) => (0, Some(String::from("pass with constant shape inputs"))),

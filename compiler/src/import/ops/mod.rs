@@ -31,6 +31,7 @@ mod window;
 use std::collections::BTreeSet;
 
 use super::call::Call;
+use super::control;
 use super::error::{Category, OpError, Problem};
 use super::lower::Lower;
 use super::model::{Model, Node};
@@ -407,41 +408,40 @@ pub fn find(node: &Node) -> Option<&'static Row> {
 
 /// Everything about the nodes that can be said before lowering: unknown operators, versions and attributes.
 pub fn check(model: &Model) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for node in &model.nodes {
-        let report = |reason: String, remedy: String| Problem {
-            category: Category::Unsupported,
-            operator: node.operator(),
-            node: node.name.clone(),
-            reason,
-            remedy,
-        };
-        match find(node) {
-            None => {
-                let (reason, remedy) = missing(node);
-                problems.push(report(reason, remedy));
-            }
-            Some(row) => {
-                let unknown: BTreeSet<&str> = node
-                    .attributes
-                    .iter()
-                    .map(|a| a.name.as_str())
-                    .filter(|a| !row.attributes.contains(a))
-                    .collect();
-                if let Some(name) = unknown.first() {
-                    let known = match row.attributes {
-                        [] => String::from("none"),
-                        list => list.join(", "),
-                    };
-                    problems.push(report(
-                        format!("attribute `{name}` is not supported (known: {known})"),
-                        String::new(),
-                    ));
-                }
-            }
-        }
+    model.nodes.iter().filter_map(|n| check_node(n)).collect()
+}
+
+/// What can be said of one node before lowering.
+pub fn check_node(node: &Node) -> Option<Problem> {
+    let report = |reason: String, remedy: String| Problem {
+        category: Category::Unsupported,
+        operator: node.operator(),
+        node: node.name.clone(),
+        reason,
+        remedy,
+    };
+    if control::is_control(node) {
+        return None;
     }
-    problems
+    let Some(row) = find(node) else {
+        let (reason, remedy) = missing(node);
+        return Some(report(reason, remedy));
+    };
+    let unknown: BTreeSet<&str> = node
+        .attributes
+        .iter()
+        .map(|a| a.name.as_str())
+        .filter(|a| !row.attributes.contains(a))
+        .collect();
+    let name = unknown.first()?;
+    let known = match row.attributes {
+        [] => String::from("none"),
+        list => list.join(", "),
+    };
+    Some(report(
+        format!("attribute `{name}` is not supported (known: {known})"),
+        String::from("export with its default value"),
+    ))
 }
 
 fn missing(node: &Node) -> (String, String) {

@@ -422,19 +422,24 @@ pub fn split(cx: &mut Lower, call: &Call) -> Out {
         (None, None) => {
             let parts = call
                 .attributes()
-                .int_or("num_outputs", call.results() as i64)?
-                .max(1);
+                .int_or("num_outputs", call.results() as i64)?;
+            if parts < 1 || parts != call.results() as i64 {
+                let results = call.results();
+                return Err(OpError::input(format!(
+                    "`num_outputs` is {parts}, and it names {results} results"
+                )));
+            }
             let n = shape[axis].as_const().ok_or_else(|| {
                 OpError::unsupported(
                     format!("equal parts of the symbolic extent {}", shape[axis]),
                     "",
                 )
             })?;
-            let each = (n + parts - 1) / parts;
+            let each = n / parts + i64::from(n % parts != 0);
             (0..parts).map(|i| each.min(n - each * i).max(0)).collect()
         }
     };
-    let total: i64 = sizes.iter().sum();
+    let total: i64 = sizes.iter().fold(0, |sum, n| n.saturating_add(sum));
     if shape[axis].as_const().is_some_and(|n| n != total) || sizes.iter().any(|&n| n < 0) {
         return Err(OpError::input(format!(
             "parts {sizes:?} do not add up to the extent {}",

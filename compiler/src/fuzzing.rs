@@ -1,0 +1,29 @@
+//! Properties that must hold for any bytes, for fuzzers (`fuzz/`) and for the tests, which run the same functions on damaged
+//! files. Each panics if its property does not hold, and on nothing else.
+
+use crate::import::proto::ModelProto;
+use crate::import::{ImportOptions, ModelInfo, import_model};
+use bytes::Bytes;
+use prost::Message;
+use std::path::Path;
+
+/// Longest context that position tables are made for; short, so that runs are.
+const POSITIONS: u64 = 64;
+
+/// Bytes are refused with a reason, or imported as a graph.
+///
+/// # Panics
+/// If a refusal gives no reason.
+pub fn import_bytes(data: &[u8]) {
+    let Ok(proto) = ModelProto::decode(Bytes::copy_from_slice(data)) else {
+        return;
+    };
+    let options = ImportOptions {
+        max_positions: Some(POSITIONS),
+    };
+    // There is no such folder, and so no external data.
+    let path = Path::new("/nonexistent/model.onnx");
+    if let Err(error) = import_model(proto, path, ModelInfo::default(), &options) {
+        assert!(!error.to_string().is_empty());
+    }
+}
