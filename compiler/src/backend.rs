@@ -185,7 +185,7 @@ pub fn finish(tiled: Tiled, map: &DramMap, chip: &Chip) -> Result<Finished, Comp
     );
     (report.instructions, report.registers) = (code.insts.len(), code.registers);
     for launch in sample_launches(&program) {
-        let found = launch_report(&code.insts, &program, &launch, map, chip);
+        let found = launch_report(&code, &program, &launch, map, chip);
         report
             .launches
             .push(found.map_err(|error| CompileError::Walk {

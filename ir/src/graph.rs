@@ -304,6 +304,23 @@ impl Graph {
     /// Live nodes, operands before users; among nodes that are ready the smallest id first. In a graph with a
     /// cycle (which the verifier reports), the nodes that wait for it follow by id.
     pub fn topological(&self) -> Vec<ValueId> {
+        let (mut order, waiting) = self.sorted();
+        order.extend(
+            self.iter()
+                .map(|(id, _)| id)
+                .filter(|id| waiting[id.index()] > 0),
+        );
+        order
+    }
+
+    /// True if no node needs itself.
+    pub fn is_acyclic(&self) -> bool {
+        let (order, _) = self.sorted();
+        order.len() == self.len()
+    }
+
+    /// Live nodes that need no cycle, in topological order, and how many operands each node waits for.
+    fn sorted(&self) -> (Vec<ValueId>, Vec<usize>) {
         let mut waiting: Vec<usize> = vec![0; self.nodes.len()];
         let mut ready = BinaryHeap::new();
         for (id, node) in self.iter() {
@@ -326,12 +343,7 @@ impl Graph {
                 }
             }
         }
-        order.extend(
-            self.iter()
-                .map(|(id, _)| id)
-                .filter(|id| waiting[id.index()] > 0),
-        );
-        order
+        (order, waiting)
     }
 
     // ---- changing ----

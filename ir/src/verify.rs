@@ -291,6 +291,10 @@ impl Verifier<'_> {
     }
 
     fn cycles(&mut self) {
+        // The components are worked out only if there is something to tell.
+        if self.graph.is_acyclic() {
+            return;
+        }
         for cycle in self.graph.cycles() {
             let ids: Vec<String> = cycle.iter().map(ValueId::to_string).collect();
             if let Some(first) = cycle.first() {

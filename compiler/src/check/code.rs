@@ -11,6 +11,8 @@ pub enum Step<'a> {
         var: usize,
         trip: &'a Expr,
         max_trip: u64,
+        /// Its turns differ in DRAM addresses only.
+        alike: bool,
         end: usize,
     },
     /// Ends a loop that begins at `start`.
@@ -153,6 +155,7 @@ impl<'a> Code<'a> {
                         var: var.0 as usize,
                         trip,
                         max_trip: *max_trip,
+                        alike: self.program.turns_alike(*var, body),
                         end: 0,
                     });
                     self.block(body)?;

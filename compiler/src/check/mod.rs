@@ -19,6 +19,8 @@
 //! ([`STEP_BUDGET`]), but never below one turn more than any ring has pages. That is enough: every turn posts and takes the same
 //! tokens, so the state of semaphores and rings at the start of a turn repeats with the period of the rings; and
 //! conflicts between turns i and j > i + 1 involve the same pair of statements, hence the same order, as those between i and i + 1.
+//! Loops whose turns differ in DRAM addresses only (layers) are always cut: to that for the last sample launch, which has the most
+//! pages, and to [`TURNS_ALIKE`] for the others. So what is proved, and the time it takes, does not depend on depth.
 //! What the turns left out would have written is taken as written (point 4 is weaker there). Programs that are too long even so
 //! are replayed for the first and the last sample launch only. SRAM contents are followed on at
 //! most [`WATCHED_CORES`] cores, semaphores and DRAM on all: cores run the same program and differ only in their number.
@@ -49,6 +51,9 @@ pub const STEP_BUDGET: u64 = 150_000;
 
 /// Turns of a loop that are tried, most first, until the budget is kept.
 const TURNS: [u64; 6] = [u64::MAX, 64, 16, 8, 5, 3];
+
+/// Turns of a loop whose turns are alike: the first, the one after it, and the last.
+pub const TURNS_ALIKE: u64 = 3;
 
 /// Cores whose SRAM is followed byte by byte: the first, the second, the middle and the last one.
 pub const WATCHED_CORES: u32 = 4;
@@ -95,13 +100,15 @@ pub fn schedule_check_within(program: &Program, budget: u64) -> Result<ScheduleP
         .max()
         .unwrap_or(0);
     let steps = |launch: &[i64], turns: u64| {
-        count(&program.body, launch, turns).saturating_mul(u64::from(program.cores))
+        let most = [turns, turns.min(TURNS_ALIKE)];
+        count(program, &program.body, launch, most).saturating_mul(u64::from(program.cores))
     };
     let mut samples = samples(program);
     if samples.iter().any(|launch| steps(launch, least) > budget) {
         // Too long even with the fewest turns: the two extremes have to do.
         samples = extremes(samples);
     }
+    let last = samples.last().cloned();
     for launch in samples {
         if !errors.is_empty() {
             break;
@@ -122,6 +129,11 @@ pub fn schedule_check_within(program: &Program, budget: u64) -> Result<ScheduleP
             launch: &launch,
             text,
             turns,
+            alike: if last.as_ref() == Some(&launch) {
+                least
+            } else {
+                TURNS_ALIKE
+            },
             watched: &watched(program.cores),
         };
         let (done, found) = replay(&code, &sample, ERRORS_SHOWN);
@@ -207,18 +219,19 @@ fn constant(trip: &Expr) -> bool {
     }
 }
 
-/// Estimated steps of one core.
-fn count(stmts: &[Stmt], launch: &[i64], turns: u64) -> u64 {
+/// Estimated steps of one core, with so many turns of a loop, and of one whose turns are alike.
+fn count(program: &Program, stmts: &[Stmt], launch: &[i64], most: [u64; 2]) -> u64 {
     let steps = stmts.iter().map(|stmt| match stmt {
         Stmt::Loop {
+            var,
             trip,
             max_trip,
             body,
-            ..
         } => {
             let known = constant(trip).then(|| trip.eval(&LaunchOnly(launch)).max(0) as u64);
-            let trip = known.unwrap_or(*max_trip).min(turns);
-            count(body, launch, turns)
+            let alike = program.turns_alike(*var, body);
+            let trip = known.unwrap_or(*max_trip).min(most[usize::from(alike)]);
+            count(program, body, launch, most)
                 .saturating_add(1)
                 .saturating_mul(trip)
         }

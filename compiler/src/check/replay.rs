@@ -21,6 +21,8 @@ pub struct Sample<'a> {
     pub text: String,
     /// Turns of a loop that are run at most: the first ones and the last one.
     pub turns: u64,
+    /// The same for loops whose turns are alike.
+    pub alike: u64,
     /// Cores whose SRAM is watched byte by byte.
     pub watched: &'a [u32],
 }
@@ -171,8 +173,16 @@ impl Replay<'_> {
                 var,
                 trip,
                 max_trip,
+                alike,
                 end,
-            } => self.enter(core, *var, trip, *max_trip, *end),
+            } => {
+                let most = if *alike {
+                    self.sample.alike
+                } else {
+                    self.sample.turns
+                };
+                self.enter(core, (*var, *end), trip, *max_trip, most)
+            }
             Step::Again { start } => self.again(core, *start),
             Step::Let { var, value } => {
                 let value = self.value(core, value);
@@ -223,7 +233,15 @@ impl Replay<'_> {
         u64::from(extent.effective(|e| self.value(core, e)))
     }
 
-    fn enter(&mut self, core: usize, var: usize, trip: &Expr, max_trip: u64, end: usize) {
+    /// Begins a loop that ends at step `end`; `most` turns of it are run.
+    fn enter(
+        &mut self,
+        core: usize,
+        (var, end): (usize, usize),
+        trip: &Expr,
+        max_trip: u64,
+        most: u64,
+    ) {
         let trip = self.value(core, trip);
         let wanted = trip.max(0) as u64;
         if wanted > max_trip {
@@ -234,7 +252,7 @@ impl Replay<'_> {
                 launch: self.sample.text.clone(),
             });
         }
-        let turns = wanted.min(self.sample.turns);
+        let turns = wanted.min(most);
         let c = &mut self.cores[core];
         if turns == 0 {
             c.pc = end;

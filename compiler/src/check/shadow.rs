@@ -59,6 +59,31 @@ struct Piece {
     reads: Vec<Moment>,
 }
 
+impl Piece {
+    /// An earlier access that a write races with.
+    fn race(&self, clocks: &[u32]) -> Option<Moment> {
+        let writer = self.writer.iter().map(|(m, _)| m);
+        let mut earlier = writer.chain(&self.reads);
+        earlier.find(|m| !m.before(clocks)).copied()
+    }
+
+    /// Records a read, of bytes that must have been written as part of `place` if one is given.
+    fn read(&mut self, place: Option<u32>, now: Moment, clocks: &[u32]) -> Option<Conflict> {
+        match self.reads.iter_mut().find(|m| m.thread == now.thread) {
+            Some(m) => *m = now,
+            None => self.reads.push(now),
+        }
+        match (self.writer, place) {
+            (Some((m, _)), _) if !m.before(clocks) => Some(Conflict::Race(m)),
+            (Some((m, other)), Some(place)) if other != place => {
+                Some(Conflict::Clobbered(m, other))
+            }
+            (None, Some(_)) => Some(Conflict::Uninitialised),
+            _ => None,
+        }
+    }
+}
+
 /// One memory. Bytes without a piece have not been touched.
 #[derive(Clone, Debug, Default)]
 pub struct Shadow {
@@ -86,40 +111,37 @@ impl Shadow {
         now: Moment,
         clocks: &[u32],
     ) -> Option<Finding> {
-        self.cut(start);
-        self.cut(end);
-        let mut finding = None;
-        let mut covered = 0;
-        for (at, piece) in self.pieces.range(start..end) {
-            covered += 1;
-            let earlier = piece
-                .writer
-                .iter()
-                .map(|(m, _)| m)
-                .chain(&piece.reads)
-                .find(|m| !m.before(clocks));
-            if let (Some(m), None) = (earlier, &finding) {
-                finding = Some(Finding {
-                    conflict: Conflict::Race(*m),
-                    start: *at,
-                    end: piece.end,
-                });
-            }
-        }
         let fresh = Piece {
             end,
             writer: Some((now, place)),
             reads: Vec::new(),
         };
-        match self.pieces.get_mut(&start) {
-            Some(piece) if covered == 1 && piece.end == end => *piece = fresh,
-            _ => {
-                while let Some((&at, _)) = self.pieces.range(start..end).next() {
-                    self.pieces.remove(&at);
-                }
-                self.pieces.insert(start, fresh);
+        // Most accesses cover what an earlier one of the same shape has covered.
+        if let Some(piece) = self.pieces.get_mut(&start).filter(|p| p.end == end) {
+            let race = piece.race(clocks);
+            *piece = fresh;
+            return race.map(|m| Finding {
+                conflict: Conflict::Race(m),
+                start,
+                end,
+            });
+        }
+        self.cut(start);
+        self.cut(end);
+        let mut finding = None;
+        for (at, piece) in self.pieces.range(start..end) {
+            if let (Some(m), None) = (piece.race(clocks), &finding) {
+                finding = Some(Finding {
+                    conflict: Conflict::Race(m),
+                    start: *at,
+                    end: piece.end,
+                });
             }
         }
+        while let Some((&at, _)) = self.pieces.range(start..end).next() {
+            self.pieces.remove(&at);
+        }
+        self.pieces.insert(start, fresh);
         finding
     }
 
@@ -133,6 +155,15 @@ impl Shadow {
         now: Moment,
         clocks: &[u32],
     ) -> Option<Finding> {
+        let strict_place = strict.then_some(place);
+        if let Some(piece) = self.pieces.get_mut(&start).filter(|p| p.end == end) {
+            let conflict = piece.read(strict_place, now, clocks);
+            return conflict.map(|conflict| Finding {
+                conflict,
+                start,
+                end,
+            });
+        }
         self.cut(start);
         self.cut(end);
         let mut finding = None;
@@ -143,22 +174,13 @@ impl Shadow {
                 gaps.push((at, from));
             }
             at = piece.end;
-            let conflict = match piece.writer {
-                Some((m, _)) if !m.before(clocks) => Some(Conflict::Race(m)),
-                Some((m, other)) if strict && other != place => Some(Conflict::Clobbered(m, other)),
-                None if strict => Some(Conflict::Uninitialised),
-                _ => None,
-            };
+            let conflict = piece.read(strict_place, now, clocks);
             if let (Some(conflict), None) = (conflict, &finding) {
                 finding = Some(Finding {
                     conflict,
                     start: from,
                     end: piece.end,
                 });
-            }
-            match piece.reads.iter_mut().find(|m| m.thread == now.thread) {
-                Some(m) => *m = now,
-                None => piece.reads.push(now),
             }
         }
         if at < end {

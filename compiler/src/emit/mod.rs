@@ -41,6 +41,8 @@ pub struct Code {
     pub buffers: Vec<DebugBuffer>,
     /// Most controller registers in use at a time.
     pub registers: usize,
+    /// Indices of the `ctl.loop`s whose turns differ in DRAM addresses only, ascending.
+    pub alike: Vec<usize>,
 }
 
 /// A program cannot be emitted: a bug in the compiler.
@@ -69,6 +71,7 @@ pub fn emit(program: &Program) -> Result<Code, EmitError> {
             inst_op: Vec::new(),
             buffers: Vec::new(),
             registers: 0,
+            alike: Vec::new(),
         },
         regs: Registers::new(),
         values: Values::new(),
@@ -371,6 +374,9 @@ impl<'a> Emitter<'a> {
             self.counters.insert(var, reg);
         }
         let start = self.code.insts.len();
+        if self.program.turns_alike(var, body) {
+            self.code.alike.push(start);
+        }
         self.push(CtlLoop { count, body: 1 }.into())?;
         self.block(body)?;
         self.source = 0;
@@ -391,6 +397,7 @@ impl<'a> Emitter<'a> {
             .map_err(|_| "a loop body is too long")?;
         if len == 0 {
             self.code.insts.truncate(start);
+            self.code.alike.retain(|at| *at < start);
             self.code.inst_op.truncate(start);
         } else if let Some(inst) = self.code.insts.get_mut(start) {
             *inst = CtlLoop { count, body: len }.into();

@@ -142,7 +142,7 @@ fn reference(program: &Program, core: i64, launch: &[i64]) -> Vec<Event> {
 
 fn emitted(code: &Code, core: i64, launch: &[i64]) -> Vec<Event> {
     let mut events = vec![];
-    walk(&code.insts, core, launch, &mut |_, inst| {
+    walk(&code.insts, core, launch, &[], &mut |_, inst| {
         events.push(match inst {
             Inst::SemWait(i) => Event::Sem(i.queue, i.sem.0, i.n.into(), true, false),
             Inst::SemPost(i) => Event::Sem(

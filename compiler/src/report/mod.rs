@@ -11,6 +11,7 @@ pub use passes::{PassesReport, SaturationReport};
 pub use walk::{WalkError, walk};
 
 use crate::alloc::{DramMap, SramUse};
+use crate::emit::Code;
 use crate::sync::SyncStats;
 use crate::tile::{Program, Space, TileParams};
 use llmc_isa::timing::{Cost, cost, dram_cycles};
@@ -214,7 +215,7 @@ fn dram_part(inst: &Inst, map: &DramMap) -> Part {
 /// # Errors
 /// [`WalkError`] if the controller cannot run it.
 pub fn launch_report(
-    code: &[Inst],
+    code: &Code,
     program: &Program,
     launch: &[i64],
     map: &DramMap,
@@ -230,13 +231,15 @@ pub fn launch_report(
     let mut walked: u64 = 0;
     for core in 0..program.cores {
         let mut busy = [0_u64; Queue::ALL.len() + 1];
-        let executed = walk(code, i64::from(core), launch, &mut |_, inst| {
+        let mut visit = |times: u64, inst: &Inst| {
             let cost = cost(inst, chip);
             if let Some(queue) = inst.queue() {
-                busy[queue as usize] += cost.busy;
-                report.add(inst, queue, &cost, map);
+                busy[queue as usize] += cost.busy * times;
+                report.add(inst, queue, &cost, times, map);
             }
-        })?;
+        };
+        let core = i64::from(core);
+        let executed = walk(&code.insts, core, launch, &code.alike, &mut visit)?;
         busy[Queue::ALL.len()] = executed * chip.ctl_issue_cycles();
         busiest
             .iter_mut()
@@ -277,18 +280,21 @@ pub fn launch_report(
 }
 
 impl LaunchReport {
-    fn add(&mut self, inst: &Inst, queue: Queue, cost: &Cost, map: &DramMap) {
+    /// Counts an instruction that is executed so many times.
+    fn add(&mut self, inst: &Inst, queue: Queue, cost: &Cost, times: u64, map: &DramMap) {
         if cost.dram_bytes > 0 {
+            let bytes = cost.dram_bytes * times;
             match dram_part(inst, map) {
-                Part::Weights => self.dram_weights += cost.dram_bytes,
-                Part::States => self.dram_states += cost.dram_bytes,
-                Part::Io => self.dram_io += cost.dram_bytes,
+                Part::Weights => self.dram_weights += bytes,
+                Part::States => self.dram_states += bytes,
+                Part::Io => self.dram_io += bytes,
             }
         }
-        self.noc_bytes += cost.noc_bytes;
+        self.noc_bytes += cost.noc_bytes * times;
+        let macs = (cost.macs_f32 + cost.macs_bf16) * times;
         match queue {
-            Queue::Mxu => self.mxu_macs += cost.macs_f32 + cost.macs_bf16,
-            Queue::Att => self.att_macs += cost.macs_f32 + cost.macs_bf16,
+            Queue::Mxu => self.mxu_macs += macs,
+            Queue::Att => self.att_macs += macs,
             Queue::Dma0 | Queue::Dma1 | Queue::Vpu => {}
         }
     }

@@ -17,10 +17,13 @@ struct Loop {
     start: usize,
     end: usize,
     left: i64,
+    /// How often the turn that is run stands for.
+    times: u64,
 }
 
-/// Runs the controller of core `core` until `ctl.halt` and shows each engine and semaphore instruction, resolved, with its index.
-/// Returns the number of instructions executed.
+/// Runs the controller of core `core` until `ctl.halt` and shows each engine and semaphore instruction, resolved, with the number of times it is executed.
+/// Returns the number of instructions executed. Of the loops at `alike`, whose turns cost the same, one turn is run: its
+/// instructions are shown with the number of turns.
 ///
 /// # Errors
 /// [`WalkError`] if an operand cannot be resolved, or the code does not end in `ctl.halt`.
@@ -28,13 +31,14 @@ pub fn walk(
     code: &[Inst],
     core: i64,
     launch: &[i64],
-    visit: &mut dyn FnMut(usize, &Inst),
+    alike: &[usize],
+    visit: &mut dyn FnMut(u64, &Inst),
 ) -> Result<u64, WalkError> {
     let mut regs = Regs::default();
     let mut loops: Vec<Loop> = Vec::new();
-    let (mut pc, mut executed) = (0, 0);
+    let (mut pc, mut executed, mut times) = (0, 0, 1);
     while let Some(inst) = code.get(pc) {
-        executed += 1;
+        executed += times;
         let fail = |problem: String| WalkError { at: pc, problem };
         let get = |reg: Reg| regs.get(reg);
         let mut next = pc + 1;
@@ -58,11 +62,16 @@ pub fn walk(
             Inst::CtlLoop(i) => {
                 let (left, end) = (get(i.count), next + i.body as usize);
                 if left > 0 {
+                    let one = alike.binary_search(&pc).is_ok();
                     loops.push(Loop {
                         start: next,
                         end,
-                        left,
+                        left: if one { 1 } else { left },
+                        times,
                     });
+                    if one {
+                        times *= left.unsigned_abs();
+                    }
                 } else {
                     next = end;
                 }
@@ -87,7 +96,7 @@ pub fn walk(
             | Inst::VpuQuant(_)
             | Inst::AttInit(_)
             | Inst::AttStep(_)
-            | Inst::AttFin(_) => visit(pc, &inst.resolve(&regs).map_err(|e| fail(e.to_string()))?),
+            | Inst::AttFin(_) => visit(times, &inst.resolve(&regs).map_err(|e| fail(e.to_string()))?),
         }
         while let Some(top) = loops.last_mut().filter(|l| l.end == next) {
             top.left -= 1;
@@ -95,6 +104,7 @@ pub fn walk(
                 next = top.start;
                 break;
             }
+            times = top.times;
             loops.pop();
         }
         pc = next;
@@ -116,8 +126,18 @@ mod tests {
                     ctl.loop count=r2 {\nsem.post queue=vpu, sem=1, n=1\n}\n}\nctl.halt\n";
         let program = assemble(text).unwrap();
         let mut posts = 0;
-        let executed = walk(&program.entries[0].1, 0, &[], &mut |_, _| posts += 1).unwrap();
+        let executed = walk(&program.entries[0].1, 0, &[], &[], &mut |_, _| posts += 1).unwrap();
         assert_eq!((posts, executed), (1 + 2 + 3, 3 + 3 * 2 + 6 + 1));
-        assert!(walk(&program.entries[0].1[..3], 0, &[], &mut |_, _| ()).is_err());
+        assert!(walk(&program.entries[0].1[..3], 0, &[], &[], &mut |_, _| ()).is_err());
+        // The outer loop as one turn that stands for three.
+        let mut posts = 0;
+        let executed = walk(
+            &program.entries[0].1,
+            0,
+            &[],
+            &[2],
+            &mut |times, _| posts += times,
+        );
+        assert_eq!((posts, executed.unwrap()), (3, 3 + 3 * 2 + 3 + 1));
     }
 }

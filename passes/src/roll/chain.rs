@@ -103,7 +103,7 @@ impl Chain {
                 }
             }
             if cuts.contains(id) {
-                number = numbers.of(Kind::Begin(graph.ty(*id).clone()), Vec::new());
+                number = numbers.of(Kind::Begin(graph.ty(*id)), Vec::new());
             }
             of.insert(*id, number);
         }

@@ -2,33 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use llmc_ir::{ConstId, Graph, Op, StateId, Type, ValueId};
+use llmc_ir::{Dim, Graph, Op, Type, ValueId};
 use llmc_tensor::DType;
 
 /// What a node is, apart from its operands.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind<'a> {
     /// An input of a graph.
-    Input(String),
+    Input(&'a str),
     /// What a segment begins with.
-    Begin(Type),
+    Begin(&'a Type),
     /// A constant: type, and digest where the value matters.
-    Const(DType, Vec<usize>, Option<u64>),
-    /// An append: type of the state, and its name where it matters.
-    Append(Type, Option<String>),
+    Const(DType, &'a [usize], Option<u64>),
+    /// An append: element type and shape of the state, and its name where it matters.
+    Append(DType, &'a [Dim], Option<&'a str>),
     /// Any other op.
-    Op(Op),
+    Op(&'a Op),
 }
 
 /// Numbers by kind and numbers of the operands.
 #[derive(Default)]
-pub struct Numbers {
-    known: BTreeMap<(Kind, Vec<u32>), u32>,
+pub struct Numbers<'a> {
+    known: BTreeMap<(Kind<'a>, Vec<u32>), u32>,
 }
 
-impl Numbers {
+impl<'a> Numbers<'a> {
     /// The number of a node.
-    pub fn of(&mut self, kind: Kind, operands: Vec<u32>) -> u32 {
+    pub fn of(&mut self, kind: Kind<'a>, operands: Vec<u32>) -> u32 {
         let next = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
         *self.known.entry((kind, operands)).or_insert(next)
     }
@@ -36,54 +36,50 @@ impl Numbers {
 
 /// The kind of a node. Without `exact`, constants of several elements and states count by type only: layers differ in
 /// them. A number is never like another.
-pub fn kind(graph: &Graph, id: ValueId, exact: bool) -> Kind {
-    match graph.op(id) {
-        Op::Input => Kind::Input(graph.input_name(id).unwrap_or_default().to_string()),
-        Op::Const(c) => of_const(graph, *c, exact),
-        Op::Append { state } => of_append(graph, *state, exact),
-        op => Kind::Op(op.clone()),
-    }
-}
-
-fn of_const(graph: &Graph, id: ConstId, exact: bool) -> Kind {
-    match graph.tables().constant(id) {
-        Some(c) => {
-            let number = c.shape().iter().product::<usize>() <= 1;
-            let digest = (exact || number).then(|| c.digest());
-            Kind::Const(c.dtype(), c.shape().to_vec(), digest)
-        }
-        None => Kind::Op(Op::Const(id)),
-    }
-}
-
-fn of_append(graph: &Graph, id: StateId, exact: bool) -> Kind {
-    match graph.tables().state(id) {
-        Some(s) => Kind::Append(s.ty(), exact.then(|| s.name.clone())),
-        None => Kind::Op(Op::Append { state: id }),
+pub fn kind(graph: &Graph, id: ValueId, exact: bool) -> Kind<'_> {
+    let op = graph.op(id);
+    match op {
+        Op::Input => Kind::Input(graph.input_name(id).unwrap_or_default()),
+        Op::Const(c) => match graph.tables().constant(*c) {
+            Some(c) => {
+                let number = c.shape().iter().product::<usize>() <= 1;
+                let digest = (exact || number).then(|| c.digest());
+                Kind::Const(c.dtype(), c.shape(), digest)
+            }
+            None => Kind::Op(op),
+        },
+        Op::Append { state } => match graph.tables().state(*state) {
+            Some(s) => Kind::Append(s.dtype, &s.shape, exact.then_some(&s.name)),
+            None => Kind::Op(op),
+        },
+        op => Kind::Op(op),
     }
 }
 
 /// Whether two graphs compute the same outputs and states in the same way.
 pub fn same(a: &Graph, b: &Graph) -> bool {
     let mut numbers = Numbers::default();
-    let mut ends = |graph: &Graph| {
-        let mut of: BTreeMap<ValueId, u32> = BTreeMap::new();
-        let mut effects = Vec::new();
-        for id in graph.topological() {
-            let operands = graph.operands(id).iter();
-            let operands = operands.filter_map(|v| of.get(v).copied()).collect();
-            let number = numbers.of(kind(graph, id, true), operands);
-            if graph.op(id).has_effect() {
-                effects.push(number);
-            }
-            of.insert(id, number);
+    ends(a, &mut numbers) == ends(b, &mut numbers)
+}
+
+/// The numbers of the outputs, by name, and of the appends.
+fn ends<'a>(
+    graph: &'a Graph,
+    numbers: &mut Numbers<'a>,
+) -> (Vec<(&'a str, Option<u32>)>, Vec<u32>) {
+    let mut of: BTreeMap<ValueId, u32> = BTreeMap::new();
+    let mut effects = Vec::new();
+    for id in graph.topological() {
+        let operands = graph.operands(id).iter();
+        let operands = operands.filter_map(|v| of.get(v).copied()).collect();
+        let number = numbers.of(kind(graph, id, true), operands);
+        if graph.op(id).has_effect() {
+            effects.push(number);
         }
-        effects.sort_unstable();
-        let outputs = graph.outputs.iter();
-        let outputs: Vec<_> = outputs
-            .map(|(name, v)| (name.clone(), of.get(v).copied()))
-            .collect();
-        (outputs, effects)
-    };
-    ends(a) == ends(b)
+        of.insert(id, number);
+    }
+    effects.sort_unstable();
+    let outputs = graph.outputs.iter();
+    let outputs = outputs.map(|(name, v)| (name.as_str(), of.get(v).copied()));
+    (outputs.collect(), effects)
 }
