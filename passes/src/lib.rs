@@ -184,7 +184,7 @@ pub fn run_observed(
 }
 
 /// Runs the passes of a model without state, whose symbolic dims have the values `dims`; shows the module to `observer` after the
-/// stages `imported`, `specialised` and `folded`, and stops early when it returns false.
+/// stages `imported`, `folded` and `specialised`, and stops early when it returns false.
 ///
 /// # Errors
 /// As [`run`].
@@ -201,22 +201,21 @@ pub fn run_function(
     };
     let mut module = Module::new(vec![graph.clone()]);
     pipeline.stage("imported", Stage::Imported, &mut module, |_, _| Ok(()))?;
+    pipeline.stage("folded", Stage::Imported, &mut module, |module, report| {
+        report.fold = fold::fold(module).map_err(at_entry)?;
+        Ok(())
+    })?;
     pipeline.stage(
         "specialised",
         Stage::Specialised,
         &mut module,
-        |module, _| {
-            let bound = bind::bind(graph, dims).map_err(|cause| (None, cause))?;
-            *module = Module::new(vec![bound]);
-            Ok(())
-        },
-    )?;
-    pipeline.stage(
-        "folded",
-        Stage::Specialised,
-        &mut module,
         |module, report| {
-            report.fold = fold::fold(module).map_err(at_entry)?;
+            if let [graph] = &module.entries[..] {
+                let bound = bind::bind(graph, dims).map_err(|cause| (None, cause))?;
+                *module = Module::new(vec![bound]);
+            }
+            // Sizes that are known now make more constant.
+            report.fold += fold::fold(module).map_err(at_entry)?;
             Ok(())
         },
     )?;

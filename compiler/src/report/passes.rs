@@ -13,6 +13,8 @@ pub struct PassesReport {
     /// Saturation of all entries, in microseconds.
     #[serde(rename = "saturation_us", serialize_with = "micros")]
     pub saturation: Elapsed,
+    /// Turns of each repeat, and nodes of its body.
+    pub repeats: Vec<(usize, usize)>,
     /// Saturation by entry.
     pub entries: Vec<SaturationReport>,
 }
@@ -63,6 +65,7 @@ impl PassesReport {
         PassesReport {
             compile,
             saturation: Elapsed(entries.iter().map(|e| e.time.0).sum()),
+            repeats: passes.roll.repeats.clone(),
             entries,
         }
     }
@@ -78,6 +81,9 @@ impl fmt::Display for PassesReport {
             self.saturation,
             100 * part / all
         )?;
+        for (turns, nodes) in &self.repeats {
+            writeln!(f, "  {turns} layers as one of {nodes} nodes")?;
+        }
         self.entries.iter().try_for_each(|e| {
             let extracted = match e.bound {
                 bound if bound == e.cost => "the cheapest".to_string(),

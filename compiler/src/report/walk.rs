@@ -96,7 +96,10 @@ pub fn walk(
             | Inst::VpuQuant(_)
             | Inst::AttInit(_)
             | Inst::AttStep(_)
-            | Inst::AttFin(_) => visit(times, &inst.resolve(&regs).map_err(|e| fail(e.to_string()))?),
+            | Inst::AttFin(_) => visit(
+                times,
+                &inst.resolve(&regs).map_err(|e| fail(e.to_string()))?,
+            ),
         }
         while let Some(top) = loops.last_mut().filter(|l| l.end == next) {
             top.left -= 1;
@@ -131,13 +134,9 @@ mod tests {
         assert!(walk(&program.entries[0].1[..3], 0, &[], &[], &mut |_, _| ()).is_err());
         // The outer loop as one turn that stands for three.
         let mut posts = 0;
-        let executed = walk(
-            &program.entries[0].1,
-            0,
-            &[],
-            &[2],
-            &mut |times, _| posts += times,
-        );
+        let executed = walk(&program.entries[0].1, 0, &[], &[2], &mut |times, _| {
+            posts += times
+        });
         assert_eq!((posts, executed.unwrap()), (3, 3 + 3 * 2 + 3 + 1));
     }
 }

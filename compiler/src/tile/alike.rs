@@ -13,7 +13,7 @@ impl Program {
             Stmt::Stream { fill, consume, .. } => {
                 fill.iter().chain(consume).all(|op| self.op_alike(op, var))
             }
-            Stmt::Wait { .. } | Stmt::Post { .. } | Stmt::Advance(_) => true,
+            Stmt::Wait { .. } | Stmt::Post { .. } | Stmt::Advance(_) | Stmt::Barrier => true,
         })
     }
 

@@ -7,7 +7,6 @@
 //! | `lower` | graph of a language model to program |
 //! | `function` | graph without state to program |
 //! | `alike` | loops whose turns differ in DRAM addresses only |
-//! | `lower` | graph to program |
 //! | `search` | which tile sizes to try |
 //! | `weights` | the weight image |
 //! | `print`, `parse`, `fields`, `lex` | its text form |
