@@ -86,7 +86,13 @@ fn convolutions_slide_over_groups_and_padding() {
     let x: Floats = (&[1, 2, 3], &[1., 2., 3., 10., 20., 30.]);
     let w: Floats = (&[2, 1, 2], &[1., 1., 1., -1.]);
     let pads = ints("pads", &[1, 0]);
-    let y = run("Conv", 22, vec![int("group", 2), pads], &[Some(x), Some(w)], &[]);
+    let y = run(
+        "Conv",
+        22,
+        vec![int("group", 2), pads],
+        &[Some(x), Some(w)],
+        &[],
+    );
     close(&y, &[1, 2, 3], &[1., 3., 5., -10., -10., -10.]);
     // its transpose spreads each element over a window, two apart
     let x: Floats = (&[1, 1, 2], &[1., 2.]);
@@ -104,16 +110,27 @@ fn poolings_count_what_is_there() {
     let y = run("AveragePool", 22, vec![shape(), pads()], &[Some(x)], &[]);
     close(&y, &[1, 1, 4], &[1.5, 2., 3., 3.5]);
     let all = int("count_include_pad", 1);
-    let y = run("AveragePool", 22, vec![shape(), pads(), all], &[Some(x)], &[]);
+    let y = run(
+        "AveragePool",
+        22,
+        vec![shape(), pads(), all],
+        &[Some(x)],
+        &[],
+    );
     close(&y, &[1, 1, 4], &[1., 2., 3., 7. / 3.]);
     let ceil = vec![shape(), ints("strides", &[2]), int("ceil_mode", 1)];
-    close(&run("MaxPool", 22, ceil, &[Some(x)], &[]), &[1, 1, 2], &[3., 4.]);
+    close(
+        &run("MaxPool", 22, ceil, &[Some(x)], &[]),
+        &[1, 1, 2],
+        &[3., 4.],
+    );
 }
 
 #[test]
 fn padding_repeats_mirrors_and_cuts() {
     let x: Floats = (&[3], &[1., 2., 3.]);
-    let pad = |mode: &str, pads: &[i64]| run("Pad", 19, vec![text("mode", mode)], &[Some(x)], &[pads]);
+    let pad =
+        |mode: &str, pads: &[i64]| run("Pad", 19, vec![text("mode", mode)], &[Some(x)], &[pads]);
     close(&pad("reflect", &[2, 1]), &[6], &[3., 2., 1., 2., 3., 2.]);
     close(&pad("edge", &[1, 1]), &[5], &[1., 1., 2., 3., 3.]);
     close(&pad("wrap", &[1, 1]), &[5], &[3., 1., 2., 3., 1.]);
@@ -125,11 +142,31 @@ fn meaning_changes_with_the_operator_set() {
     let x: Floats = (&[2, 1, 2], &[0., 0., 0., 0.]);
     // over all axes from 1 on before opset 13, over the last alone since
     let axis = || vec![int("axis", 1)];
-    close(&run("Softmax", 11, axis(), &[Some(x)], &[]), &[2, 1, 2], &[0.5; 4]);
-    close(&run("Softmax", 13, axis(), &[Some(x)], &[]), &[2, 1, 2], &[1.0; 4]);
+    close(
+        &run("Softmax", 11, axis(), &[Some(x)], &[]),
+        &[2, 1, 2],
+        &[0.5; 4],
+    );
+    close(
+        &run("Softmax", 13, axis(), &[Some(x)], &[]),
+        &[2, 1, 2],
+        &[1.0; 4],
+    );
     let y: Floats = (&[2, 2], &[3., 1., 4., 1.]);
-    let old = run("ReduceSum", 11, vec![ints("axes", &[1]), int("keepdims", 0)], &[Some(y)], &[]);
-    let new = run("ReduceSum", 13, vec![int("keepdims", 0)], &[Some(y)], &[&[1]]);
+    let old = run(
+        "ReduceSum",
+        11,
+        vec![ints("axes", &[1]), int("keepdims", 0)],
+        &[Some(y)],
+        &[],
+    );
+    let new = run(
+        "ReduceSum",
+        13,
+        vec![int("keepdims", 0)],
+        &[Some(y)],
+        &[&[1]],
+    );
     close(&old, &[2], &[4., 5.]);
     assert_eq!(old, new);
 }
@@ -139,7 +176,13 @@ fn products_by_label() {
     let a: Floats = (&[2, 2], &[1., 2., 3., 4.]);
     let b: Floats = (&[2, 2], &[1., 0., 1., 1.]);
     let einsum = |equation: &str, operands: &[Option<Floats>]| {
-        run("Einsum", 12, vec![text("equation", equation)], operands, &[])
+        run(
+            "Einsum",
+            12,
+            vec![text("equation", equation)],
+            operands,
+            &[],
+        )
     };
     let both = [Some(a), Some(b)];
     close(&einsum("ij,jk->ik", &both), &[2, 2], &[3., 2., 7., 4.]);
@@ -152,8 +195,17 @@ fn products_by_label() {
 fn masked_rows_give_zero() {
     let rows: Floats = (&[1, 1, 2, 1], &[1., 1.]);
     let values: Floats = (&[1, 1, 2, 1], &[3., 5.]);
-    let mask: Floats = (&[2, 2], &[0., f32::NEG_INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY]);
-    let y = run("Attention", 23, vec![], &[Some(rows), Some(rows), Some(values), Some(mask)], &[]);
+    let mask: Floats = (
+        &[2, 2],
+        &[0., f32::NEG_INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY],
+    );
+    let y = run(
+        "Attention",
+        23,
+        vec![],
+        &[Some(rows), Some(rows), Some(values), Some(mask)],
+        &[],
+    );
     close(&y, &[1, 1, 2, 1], &[3., 0.]);
 }
 
@@ -162,7 +214,13 @@ fn resizing_weighs_neighbours() {
     let x: Floats = (&[1, 1, 2], &[1., 3.]);
     let sizes: &[i64] = &[1, 1, 4];
     let operands = [Some(x), None, None];
-    let linear = run("Resize", 19, vec![text("mode", "linear")], &operands, &[sizes]);
+    let linear = run(
+        "Resize",
+        19,
+        vec![text("mode", "linear")],
+        &operands,
+        &[sizes],
+    );
     close(&linear, &[1, 1, 4], &[1., 1.5, 2.5, 3.]);
     let nearest = run("Resize", 19, vec![], &operands, &[sizes]);
     close(&nearest, &[1, 1, 4], &[1., 1., 3., 3.]);

@@ -93,8 +93,7 @@ impl MiniFloat {
         if value.is_nan() {
             return match self.kind {
                 Kind::Finite => self.codes(),
-                Kind::Ieee => self.codes() - 1 | sign,
-                Kind::Nan => self.codes() - 1 | sign,
+                Kind::Ieee | Kind::Nan => (self.codes() - 1) | sign,
                 Kind::NegativeZeroIsNan => self.codes(),
             } as u8;
         }

@@ -9,6 +9,12 @@ use super::super::lower::Lower;
 use super::super::value::{Val, axis_of};
 use super::elementwise::cast_to;
 
+/// Operands with more elements are refused where their extents are computed with.
+const MAX_ELEMENTS: usize = 1 << 36;
+
+/// Tables made on import have no more elements.
+pub const MAX_TABLE: usize = 1 << 24;
+
 /// A value, or why there is none.
 pub type Made = Result<Val, OpError>;
 
@@ -212,12 +218,21 @@ impl Lower<'_> {
     /// The shape in numbers.
     pub fn extents(&self, x: &Val) -> Result<Vec<usize>, OpError> {
         let ty = self.ty(x)?;
-        ty.const_shape().ok_or_else(|| {
+        let shape = ty.const_shape().ok_or_else(|| {
             OpError::unsupported(
                 format!("it needs fixed extents, the operand is {ty}"),
                 "export with fixed shapes, or bind the dims with --dim",
             )
-        })
+        })?;
+        // an extent of 0 must not hide others whose products overflow
+        let others: Vec<usize> = shape.iter().copied().filter(|n| *n > 0).collect();
+        match llmc_tensor::tensor::elements(&others) {
+            Some(n) if n <= MAX_ELEMENTS => Ok(shape),
+            _ => Err(OpError::unsupported(
+                format!("an operand of {ty} is too large"),
+                "",
+            )),
+        }
     }
 
     /// The axis that an attribute names, counted from the front.
@@ -250,6 +265,9 @@ impl Lower<'_> {
 
 /// Row-major indices 0.. of a shape as a tensor, shape [n].
 pub fn iota(cx: &Lower, dtype: DType, n: usize) -> Made {
+    if n > MAX_TABLE {
+        return Err(OpError::unsupported(format!("an axis of {n} elements"), ""));
+    }
     let values: Vec<f64> = (0..n).map(|i| i as f64).collect();
     cx.known(dtype, vec![n], &values)
 }

@@ -9,7 +9,7 @@ use super::super::error::OpError;
 use super::super::lower::Lower;
 use super::super::value::Val;
 use super::Out;
-use super::build::Made;
+use super::build::{MAX_TABLE, Made};
 use super::integer::{rounded, shifted};
 use super::window::{Spatial, padded, sizes};
 
@@ -54,7 +54,7 @@ fn product(cx: &mut Lower, windows: &Val, weights: &Val, groups: usize) -> Made 
     let [n, c] = [shape[0].clone(), shape[1].clone()];
     let positions = shape[2..2 + spatial].to_vec();
     let inner: usize = kernel[1..].iter().product();
-    if c.as_const() != i64::try_from(kernel[1] * groups).ok() || kernel[0] % groups != 0 {
+    if c.as_const() != i64::try_from(kernel[1] * groups).ok() || !kernel[0].is_multiple_of(groups) {
         return Err(OpError::input(format!(
             "{c} channels and weights {kernel:?} in {groups} groups"
         )));
@@ -194,6 +194,9 @@ pub fn conv_transpose(cx: &mut Lower, call: &Call) -> Out {
     };
     let mut value = x.clone();
     for i in 0..n {
+        if kernel[i] > MAX_TABLE {
+            return Err(OpError::unsupported(format!("a kernel {kernel:?}"), ""));
+        }
         if kernel[i] == 0 || strides[i] == 0 || dilations[i] == 0 || extents[i] == 0 {
             return Err(OpError::input("an extent, stride or dilation of 0"));
         }
@@ -247,7 +250,7 @@ fn turned(cx: &mut Lower, w: &Val, shape: &[usize], groups: usize) -> Made {
         };
         w = cx.apply(op, &[&w])?;
     }
-    if shape[0] % groups != 0 {
+    if !shape[0].is_multiple_of(groups) {
         return Err(OpError::input(format!(
             "{} channels in {groups} groups",
             shape[0]

@@ -129,6 +129,11 @@ pub fn causal_conv(cx: &mut Lower, call: &Call) -> Out {
         return Err(OpError::input("the weights must have three axes"));
     };
     let shape = cx.shape(x)?;
+    if shape.len() != 3 || kernel == 0 {
+        return Err(OpError::input(
+            "the operand must have three axes, the kernel an extent",
+        ));
+    }
     let past = match call.optional(3) {
         Some(past) => past.clone(),
         None => {

@@ -122,8 +122,11 @@ pub fn instance_norm(cx: &mut Lower, call: &Call) -> Out {
 pub fn group_norm(cx: &mut Lower, call: &Call) -> Out {
     let (x, eps) = (call.input(0)?, epsilon(call)?);
     let whole = cx.shape(x)?;
+    if whole.len() < 2 {
+        return Err(OpError::input("the operand has no channels"));
+    }
     let groups = Dim::from(call.attributes().int_required("num_groups")?.max(1));
-    let [n, c] = [&whole[0], whole.get(1).unwrap_or(&whole[0])].map(Dim::clone);
+    let [n, c] = [&whole[0], &whole[1]].map(Dim::clone);
     let each = c.exact_div(&groups);
     let each = each.ok_or_else(|| OpError::input(format!("{groups} groups of {c} channels")))?;
     let inner = &each * &shape::product(&whole[2..]);

@@ -7,7 +7,7 @@ use super::super::error::OpError;
 use super::super::lower::Lower;
 use super::super::value::Val;
 use super::Out;
-use super::build::Made;
+use super::build::{MAX_TABLE, Made};
 use super::scatter::gather_elements_of;
 use super::window::{Spatial, lowest, sizes};
 
@@ -31,7 +31,13 @@ fn spatial(cx: &Lower, call: &Call) -> Result<(Spatial, Vec<usize>), OpError> {
         return Err(OpError::input("kernel_shape or spatial axes are missing"));
     }
     let kernel = sizes(call, "kernel_shape", extents.len(), 1)?;
-    Ok((Spatial::of(call, &extents, kernel)?, extents))
+    let spatial = Spatial::of(call, &extents, kernel)?;
+    // tables hold a number for each window and element
+    let sizes = [spatial.positions(&extents), spatial.kernel.clone()].concat();
+    match llmc_tensor::tensor::elements(&sizes) {
+        Some(n) if n <= MAX_TABLE => Ok((spatial, extents)),
+        _ => Err(OpError::unsupported(format!("windows {sizes:?}"), "")),
+    }
 }
 
 /// The axes of the kernel in windows.
@@ -102,6 +108,12 @@ pub fn max_pool(cx: &mut Lower, call: &Call) -> Out {
     let place = gather_elements_of(cx, &table, &best, axis)?;
     let place = cx.close(&place, axis)?;
     let image: usize = extents.iter().product();
+    if lead[0] * lead[1] > MAX_TABLE {
+        return Err(OpError::unsupported(
+            format!("{} images", lead[0] * lead[1]),
+            "",
+        ));
+    }
     let images: Vec<i64> = (0..lead[0] * lead[1]).map(|i| (i * image) as i64).collect();
     let mut start = vec![1; lead.len()];
     start[..2].copy_from_slice(&lead[..2]);
@@ -231,6 +243,9 @@ pub fn lrn(cx: &mut Lower, call: &Call) -> Out {
         .filter(|s| (1..1 << 20).contains(s));
     let size = size.ok_or_else(|| OpError::input("`size` must be positive"))?;
     let rank = cx.rank(x)?;
+    if rank < 2 {
+        return Err(OpError::input("the operand has no channels"));
+    }
     let squares = cx.mul(x, x)?;
     let mut perm: Vec<usize> = (0..rank).collect();
     perm.swap(1, rank - 1);

@@ -141,12 +141,6 @@ impl Cell {
 
 fn recurrent(cx: &mut Lower, call: &Call, kind: Kind, gates: usize) -> Out {
     let attributes = call.attributes();
-    if call.optional(4).is_some() {
-        return Err(OpError::unsupported(
-            "sequence_lens is not supported",
-            "export with sequences of one length",
-        ));
-    }
     if attributes.has("activations") || attributes.flag_or("input_forget", false)? {
         return Err(OpError::unsupported(
             "activations other than the default ones and input_forget are not supported",
@@ -155,6 +149,9 @@ fn recurrent(cx: &mut Lower, call: &Call, kind: Kind, gates: usize) -> Out {
     }
     let batch_first = attributes.flag_or("layout", false)?;
     let mut x = call.input(0)?.clone();
+    if cx.rank(&x)? != 3 {
+        return Err(OpError::input("the operand must have three axes"));
+    }
     if batch_first {
         x = cx.permute(&x, vec![1, 0, 2])?;
     }
@@ -169,6 +166,17 @@ fn recurrent(cx: &mut Lower, call: &Call, kind: Kind, gates: usize) -> Out {
                 "bind its length with --dim",
             )
         })?;
+    if let Some(lengths) = call.optional(4) {
+        let full = cx
+            .fixed_ints(lengths)
+            .map(|l| l.iter().all(|l| *l == steps as i64));
+        if full != Ok(true) {
+            return Err(OpError::unsupported(
+                "sequence_lens other than the whole length, or not known",
+                "export with sequences of one length",
+            ));
+        }
+    }
     let batch = cx.shape(&x)?[1].clone();
     let hidden = cx.extents(call.input(2)?)?.last().copied().unwrap_or(0);
     let direction = attributes.text_or("direction", "forward")?;

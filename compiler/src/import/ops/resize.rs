@@ -25,7 +25,7 @@ pub const RESIZE: &[&str] = &[
 ];
 
 /// Larger matrices are refused.
-const MAX_MATRIX: usize = 1 << 26;
+const MAX_MATRIX: usize = 1 << 24;
 
 /// How elements between those of the operand are found.
 struct Method<'a> {

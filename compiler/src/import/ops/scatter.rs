@@ -21,6 +21,9 @@ fn swap(rank: usize, axis: usize) -> Vec<usize> {
 /// result[.., i, ..] = data[.., indices[.., i, ..], ..] along an axis.
 pub fn gather_elements_of(cx: &mut Lower, data: &Val, indices: &Val, axis: usize) -> Made {
     let rank = cx.rank(data)?;
+    if axis >= rank {
+        return Err(OpError::input(format!("axis {axis} of {rank} axes")));
+    }
     let perm = swap(rank, axis);
     let indices = cx.permute(indices, perm.clone())?;
     let mut data = cx.permute(data, perm.clone())?;
@@ -159,6 +162,9 @@ pub fn reverse_sequence(cx: &mut Lower, call: &Call) -> Out {
         return Err(OpError::input("time_axis and batch_axis are the same"));
     }
     let rank = cx.rank(x)?;
+    if rank < 2 {
+        return Err(OpError::input("the operand needs axes for batch and time"));
+    }
     let mut perm: Vec<usize> = (0..rank).collect();
     if batch == 1 {
         perm.swap(0, 1);

@@ -174,8 +174,8 @@ pub fn dft(cx: &mut Lower, call: &Call) -> Out {
         None if inverse && onesided => 2 * shape[axis].saturating_sub(1),
         None => shape[axis],
     };
-    if n == 0 {
-        return Err(OpError::input("a transform of no points"));
+    if n == 0 || n > MAX_MATRIX {
+        return Err(OpError::input(format!("a transform of {n} points")));
     }
     let transform = Transform {
         n,
@@ -204,8 +204,8 @@ pub fn stft(cx: &mut Lower, call: &Call) -> Out {
         (Some(window), None) => cx.extents(window)?.first().copied().unwrap_or(0),
         (None, None) => return Err(OpError::input("neither window nor frame_length is given")),
     };
-    if length == 0 {
-        return Err(OpError::input("windows of no points"));
+    if length == 0 || length > MAX_MATRIX {
+        return Err(OpError::input(format!("windows of {length} points")));
     }
     let lines = cx.permute(x, vec![0, 2, 1])?;
     let op = Op::Windows {

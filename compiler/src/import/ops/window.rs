@@ -8,7 +8,7 @@ use super::super::error::OpError;
 use super::super::lower::Lower;
 use super::super::value::{Val, axis_of};
 use super::Out;
-use super::build::Made;
+use super::build::{MAX_TABLE, Made};
 
 /// Windows over the spatial axes.
 #[derive(Debug)]
@@ -50,6 +50,12 @@ impl Spatial {
                 "windows of {} axes over {n} axes",
                 kernel.len()
             )));
+        }
+        if kernel.iter().chain(extents).any(|k| *k > 1 << 32) {
+            return Err(OpError::unsupported(
+                format!("windows {kernel:?} over {extents:?}"),
+                "",
+            ));
         }
         let strides = sizes(call, "strides", n, 1)?;
         let dilations = sizes(call, "dilations", n, 1)?;
@@ -227,6 +233,9 @@ fn mirrored(cx: &mut Lower, x: &Val, axis: usize, before: i64, after: i64, mode:
     }
     let n = cx.extents(x)?[axis] as i64;
     let last = (n - 1).max(0);
+    if n.saturating_add(before).saturating_add(after) > MAX_TABLE as i64 {
+        return Err(OpError::unsupported("padding this wide", ""));
+    }
     let source = |i: i64| match mode {
         "edge" => Ok(i.clamp(0, last)),
         "wrap" => Ok(i.rem_euclid(n.max(1))),
