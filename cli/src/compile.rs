@@ -1,8 +1,9 @@
 //! `llmc compile`, and the compiler options that other subcommands share.
 
+use crate::dump::stages;
 use crate::{Context, Error, Io, chip, file};
 use clap::builder::PossibleValuesParser;
-use llmc_compiler::{CompileOptions, Compiled, Stage};
+use llmc_compiler::{CompileOptions, Compiled, Stage, StageText};
 use llmc_isa::chip::Value;
 use llmc_isa::container::Binary;
 use std::path::{Path, PathBuf};
@@ -103,8 +104,19 @@ pub struct Options {
     /// An ONNX model
     model: PathBuf,
     /// The binary to write
-    #[arg(short, long, value_name = "OUT.llmc")]
-    output: PathBuf,
+    #[arg(
+        short,
+        long,
+        value_name = "OUT.llmc",
+        required_unless_present = "stop_after"
+    )]
+    output: Option<PathBuf>,
+    /// Print the program after these passes to standard error
+    #[arg(long, value_name = "PASS,..", value_delimiter = ',', value_parser = stages())]
+    print_after: Vec<Stage>,
+    /// Stop after this pass and print the program instead of writing a binary
+    #[arg(long, value_name = "PASS", value_parser = stages(), conflicts_with_all = ["output", "emit", "json"])]
+    stop_after: Option<Stage>,
     /// Stages to write as text, or `all`
     #[arg(long, value_name = "STAGE,..", value_delimiter = ',', value_parser = stages_or_all())]
     emit: Vec<String>,
@@ -130,10 +142,25 @@ pub fn run(options: &Options, io: &mut Io) -> Result<(), Error> {
     let all = options.emit.iter().any(|name| name == "all");
     let wanted = |stage: &&Stage| all || options.emit.iter().any(|name| name == stage.name());
     let mut settings = options.compile.settings()?;
+    // Each by itself, so that it is shown even if a later pass fails.
+    for stage in &options.print_after {
+        for text in stage_texts(options, &settings, *stage)? {
+            io.note(format_args!("// after {}\n{}", stage.pass(), text.text));
+        }
+    }
+    if let Some(stage) = options.stop_after {
+        for text in stage_texts(options, &settings, stage)? {
+            io.print(text.text)?;
+        }
+        return Ok(());
+    }
+    let Some(output) = &options.output else {
+        return Err(Error::Usage("--output is missing".to_string()));
+    };
     settings.emit = Stage::ALL.iter().filter(wanted).copied().collect();
     let compiled = compile(&options.model, &settings, io)?;
 
-    let beside = options.output.parent().unwrap_or(Path::new("."));
+    let beside = output.parent().unwrap_or(Path::new("."));
     let folder = options.emit_dir.as_deref().unwrap_or(beside);
     if options.emit_dir.is_some() {
         std::fs::create_dir_all(folder)
@@ -144,13 +171,23 @@ pub fn run(options: &Options, io: &mut Io) -> Result<(), Error> {
         let name = format!("{}.{number:02}-{}.txt", text.entry, text.stage);
         file::write(&folder.join(name), text.text.as_bytes())?;
     }
-    let cannot = || format!("cannot write `{}`", options.output.display());
-    compiled.write(&options.output).context(cannot)?;
+    let cannot = || format!("cannot write `{}`", output.display());
+    compiled.write(output).context(cannot)?;
     if options.json {
         io.json(&compiled.report)
     } else {
         io.print(&compiled.report)
     }
+}
+
+/// The program after a pass.
+fn stage_texts(
+    options: &Options,
+    settings: &CompileOptions,
+    stage: Stage,
+) -> Result<Vec<StageText>, Error> {
+    llmc_compiler::dump(&options.model, settings, stage, None)
+        .context(|| format!("cannot compile `{}`", options.model.display()))
 }
 
 impl CompileArgs {

@@ -19,7 +19,7 @@ pub struct Options {
     /// An ONNX model
     model: PathBuf,
     /// Which stage
-    #[arg(long, value_name = "STAGE", value_parser = stages())]
+    #[arg(long, visible_alias = "stop-after", value_name = "STAGE|PASS", value_parser = stages())]
     stage: Stage,
     /// Only this entry
     #[arg(long, value_name = "NAME")]
@@ -28,10 +28,13 @@ pub struct Options {
     compile: CompileArgs,
 }
 
-fn stages() -> impl TypedValueParser<Value = Stage> {
-    let values = Stage::ALL
-        .iter()
-        .map(|s| PossibleValue::new(s.name()).help(s.doc().trim()));
+/// The names of stages, and of the passes that they are left by.
+pub(crate) fn stages() -> impl TypedValueParser<Value = Stage> {
+    let values = Stage::ALL.iter().map(|s| {
+        PossibleValue::new(s.name())
+            .alias(s.pass())
+            .help(s.doc().trim())
+    });
     PossibleValuesParser::new(values).try_map(|name| name.parse::<Stage>())
 }
 

@@ -47,7 +47,7 @@ impl CompileOptions {
 }
 
 macro_rules! stages {
-    ($($(#[doc = $doc:literal])* $name:ident $word:literal,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident $word:literal after $pass:literal,)*) => {
         /// A point of the compile at which the program has a text form.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Stage {
@@ -65,6 +65,13 @@ macro_rules! stages {
                 }
             }
 
+            /// The pass that this is what is left after, as in `llmc compile --stop-after PASS`.
+            pub const fn pass(self) -> &'static str {
+                match self {
+                    $(Stage::$name => $pass,)*
+                }
+            }
+
             /// What the text shows.
             pub const fn doc(self) -> &'static str {
                 match self {
@@ -77,31 +84,31 @@ macro_rules! stages {
 
 stages! {
     /// The graph as read from the ONNX file.
-    Imported "imported",
+    Imported "imported" after "import",
     /// Constant subgraphs evaluated.
-    Folded "folded",
+    Folded "folded" after "fold",
     /// KV caches as state.
-    Stateful "stateful",
+    Stateful "stateful" after "promote_state",
     /// Repeated layers as one.
-    Rolled "rolled",
+    Rolled "rolled" after "roll",
     /// One graph per entry.
-    Specialised "specialised",
+    Specialised "specialised" after "specialise",
     /// Fused by equality saturation.
-    Fused "fused",
+    Fused "fused" after "fuse",
     /// Weights quantised.
-    Quantised "quantised",
+    Quantised "quantised" after "quantise",
     /// Split over the cores.
-    Sharded "sharded",
+    Sharded "sharded" after "shard",
     /// The tile program as lowered.
-    Lowered "lowered",
+    Lowered "lowered" after "lower",
     /// With the number of pages of each ring.
-    Scheduled "scheduled",
+    Scheduled "scheduled" after "schedule",
     /// With addresses.
-    Placed "placed",
+    Placed "placed" after "place",
     /// With waits and posts.
-    Synchronised "synchronised",
+    Synchronised "synchronised" after "sync",
     /// Instructions.
-    Asm "asm",
+    Asm "asm" after "emit",
 }
 
 impl Stage {
@@ -110,9 +117,10 @@ impl Stage {
         self <= Stage::Sharded
     }
 
-    /// The stage of this name.
+    /// The stage of this name, or after the pass of this name.
     pub fn of(name: &str) -> Option<Stage> {
-        Stage::ALL.iter().copied().find(|s| s.name() == name)
+        let mut all = Stage::ALL.iter().copied();
+        all.find(|s| s.name() == name || s.pass() == name)
     }
 }
 

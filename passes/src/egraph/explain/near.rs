@@ -4,7 +4,7 @@
 //! the left side of a rule that makes it matches nearby, its condition failed: the reason is shown with what the rule's
 //! variables were. Otherwise the exporter's form is new: it is shown beside the forms that rules know.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use egg::{EGraph, ENodeOrVar, Id, Language, Pattern, PatternAst, Searcher};
@@ -206,8 +206,8 @@ pub fn near_misses(
 }
 
 /// Classes with a node that reads each class.
-fn users(egraph: &EGraph<Lang, TypeAnalysis>) -> std::collections::BTreeMap<Id, BTreeSet<Id>> {
-    let mut users = std::collections::BTreeMap::<Id, BTreeSet<Id>>::new();
+fn users(egraph: &EGraph<Lang, TypeAnalysis>) -> BTreeMap<Id, BTreeSet<Id>> {
+    let mut users = BTreeMap::<Id, BTreeSet<Id>>::new();
     for class in egraph.classes() {
         for child in class.nodes.iter().flat_map(|node| node.children()) {
             users
@@ -222,7 +222,7 @@ fn users(egraph: &EGraph<Lang, TypeAnalysis>) -> std::collections::BTreeMap<Id, 
 /// Classes a few nodes below and above one, without attributes.
 fn neighbourhood(
     egraph: &EGraph<Lang, TypeAnalysis>,
-    users: &std::collections::BTreeMap<Id, BTreeSet<Id>>,
+    users: &BTreeMap<Id, BTreeSet<Id>>,
     class: Id,
 ) -> BTreeSet<Id> {
     let mut near = BTreeSet::from([class]);
@@ -306,7 +306,10 @@ fn failures(
             }
         }
     }
-    failed.into_iter().collect()
+    // One match per reason: others differ in how their operands are spelled.
+    let mut failed: Vec<Failed> = failed.into_iter().collect();
+    failed.dedup_by_key(|failed| (failed.rule, failed.reason));
+    failed
 }
 
 /// What is known of a class: its number, its attribute, or its imported node and type.
