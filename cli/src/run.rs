@@ -13,7 +13,8 @@ use std::sync::Arc;
 /// Options of `llmc run`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Inputs and outputs are arrays named as those of the model. An input may be shorter than the space for it. State
+    after_help = "Inputs and outputs are arrays named as those of the model, bf16 as uint16. A program of a model without state takes and
+gives them in the model's types and shapes. Of language models an input may be shorter than the space for it, and state
 begins empty. The launch register `tokens` is the number of tokens in `input_ids` unless --launch says otherwise; all
 others are 0.
 
@@ -189,9 +190,11 @@ fn inputs(
         let wanted = dtype(tensor)?;
         match given.iter().find(|(name, _)| *name == tensor.name) {
             Some((name, array)) if entry.launch.is_empty() => {
-                let bytes = to_chip(tensor, array).context(|| "wrong input".into())?;
+                let cannot = || format!("entry `{}` cannot take the inputs", entry.name);
+                let array = retyped(array, DType::U16, DType::Bf16, tensor).context(cannot)?;
+                let bytes = to_chip(tensor, &array).context(cannot)?;
                 let held = Tensor::new(wanted, array.shape(), bytes);
-                found.push((name.clone(), held.context(|| "wrong input".into())?));
+                found.push((name.clone(), held.context(cannot)?));
             }
             Some((name, array)) => found.push((name.clone(), convert(array, wanted, name)?)),
             None if timing => {
@@ -208,6 +211,19 @@ fn inputs(
         }
     }
     Ok(found)
+}
+
+/// The bits of a bf16 tensor as NumPy files hold them, or back; any other array as it is.
+fn retyped(
+    array: &Tensor,
+    from: DType,
+    to: DType,
+    tensor: &IoTensor,
+) -> Result<Tensor, llmc_tensor::TensorError> {
+    if tensor.dtype == DType::Bf16.name() && array.dtype() == from {
+        return Tensor::new(to, array.shape(), array.data().clone());
+    }
+    Ok(array.clone())
 }
 
 /// Integers fit any integer type that holds them; everything else must be what it should be.
@@ -305,7 +321,8 @@ fn output(
         .output(&entry.name, &tensor.name, rows)
         .context(cannot)?;
     if entry.launch.is_empty() {
-        return from_chip(tensor, bytes).context(cannot);
+        let array = from_chip(tensor, bytes).context(cannot)?;
+        return retyped(&array, DType::Bf16, DType::U16, tensor).context(cannot);
     }
     let mut shape: Vec<usize> = tensor.dims.iter().map(|&d| d as usize).collect();
     if let (Some(first), Some(rows)) = (shape.first_mut(), rows) {
