@@ -230,7 +230,11 @@ impl Function<'_> {
                 }
                 _ => Wrap::None,
             };
-            return match int_binary(op) {
+            let exact = match op {
+                BinaryOp::Shr if dtype.is_signed_int() => Some(IntFn::Ishr),
+                _ => int_binary(op),
+            };
+            return match exact {
                 Some(op) => self.elementwise(&[a, b], shape, to, &move |t| {
                     in_range(t, how, |t, dst| {
                         let (a, b) = (t.args[0].clone(), t.args[1].clone());
