@@ -226,7 +226,7 @@ fn everything_unsupported_is_reported_at_once() {
         node("Flatten", &["x"], "c", vec![int("axes", 0)]),
         NodeProto {
             domain: "com.microsoft".into(),
-            ..node("GroupQueryAttention", &["c"], "d", vec![])
+            ..node("PagedAttention", &["c"], "d", vec![])
         },
         node("Add", &["b", "d"], "y", vec![]),
         // Reaches no output: nobody cares.
@@ -248,7 +248,7 @@ fn everything_unsupported_is_reported_at_once() {
             "3 problems",
             "Fourier `node_a`: the operator is not supported; export with",
             "Flatten `node_c`: attribute `axes` is not supported (known: axis)",
-            "com.microsoft.GroupQueryAttention `node_d`: operators of the domain `com.microsoft`",
+            "com.microsoft.PagedAttention `node_d`: operators of the domain `com.microsoft`",
         ],
     );
 

@@ -387,6 +387,27 @@ pub enum Op {
     /// (a, b) Matrix product with NumPy's rules for rank. Of f32 with bf16 or f16, a is rounded to b's type first,
     /// as a matrix unit does; the result is f32.
     MatMul,
+    /// (codes, scale, zero) (codes - zero) * scale, in the type of scale. Scale and zero have the rank of codes; an axis of
+    /// theirs is 1, as long as that of the codes, or, for `axis`, one per `block` elements of it.
+    Dequantize {
+        /// The axis that is cut into blocks.
+        axis: usize,
+        /// Elements of a block; the last may have fewer.
+        block: usize,
+    },
+    /// (x [.., k], codes [k, n], scale, zero) x times the dequantised codes, whose first axis is cut into blocks. All
+    /// three are turned, [n, k], if `transposed`. In the type of x.
+    MatMulDequantized {
+        /// Elements of k that share a scale.
+        block: usize,
+        /// The codes are [n, k].
+        transposed: bool,
+    },
+    /// (x, scale, zero) x rounded to codes of a type and back: (saturate(round(x / scale) + zero) - zero) * scale, ties
+    /// to even. Scale and zero have one element, or one per column.
+    RoundTrip(DType),
+    /// (x) Each row of the last axis rounded to 256 codes over its range, which includes 0, and back.
+    DynamicRoundTrip,
     /// (table [n, d]) Rows `start .. start + rows`: what a subgraph of positions alone becomes.
     PositionRows {
         /// First row; `past`.
@@ -516,6 +537,10 @@ impl Op {
             Op::CumSum { .. } => "cumsum",
             Op::Trilu { .. } => "trilu",
             Op::MatMul => "matmul",
+            Op::Dequantize { .. } => "dequantize",
+            Op::MatMulDequantized { .. } => "matmul_dequantized",
+            Op::RoundTrip(_) => "round_trip",
+            Op::DynamicRoundTrip => "dynamic_round_trip",
             Op::PositionRows { .. } => "position_rows",
             Op::Mask { .. } => "mask",
             Op::Append { .. } => "append",
@@ -548,6 +573,7 @@ impl Op {
             | Op::Softmax { .. }
             | Op::CumSum { .. }
             | Op::Trilu { .. }
+            | Op::DynamicRoundTrip
             | Op::PositionRows { .. }
             | Op::Append { .. }
             | Op::LastRow { .. }
@@ -564,9 +590,12 @@ impl Op {
             | Op::Repeat { .. } => Some(2),
             Op::Where
             | Op::ScatterNd { .. }
+            | Op::Dequantize { .. }
+            | Op::RoundTrip(_)
             | Op::LayerNorm { .. }
             | Op::Rope { .. }
             | Op::Attention { .. } => Some(3),
+            Op::MatMulDequantized { .. } => Some(4),
             Op::Concat { .. } => None,
         }
     }

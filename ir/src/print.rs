@@ -38,6 +38,7 @@ pub(crate) fn attributes(op: &Op) -> Vec<(&'static str, String)> {
         | Op::Compare(_)
         | Op::Where
         | Op::MatMul
+        | Op::DynamicRoundTrip
         | Op::SiluMul
         | Op::AllGather
         | Op::Carry => Vec::new(),
@@ -118,6 +119,11 @@ pub(crate) fn attributes(op: &Op) -> Vec<(&'static str, String)> {
             all.extend([("rows", text(rows)), ("cols", text(cols))]);
             all
         }
+        Op::Dequantize { axis, block } => vec![("axis", text(axis)), ("block", text(block))],
+        Op::MatMulDequantized { block, transposed } => {
+            vec![("block", text(block)), ("transposed", text(transposed))]
+        }
+        Op::RoundTrip(dtype) => vec![("codes", text(dtype))],
         Op::RmsNorm { eps } | Op::LayerNorm { eps } => vec![("eps", text(eps))],
         Op::Rope {
             heads,

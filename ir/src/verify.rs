@@ -88,6 +88,10 @@ impl Stage {
             Op::CumSum { .. }                => [X, X, O, O],
             Op::Trilu { .. }                 => [X, X, O, O],
             Op::MatMul                       => [X, X, X, X],
+            Op::Dequantize { .. }            => [X, X, O, O], // becomes part of a product
+            Op::MatMulDequantized { .. }     => [X, X, X, X],
+            Op::RoundTrip(_)                 => [X, X, X, X],
+            Op::DynamicRoundTrip             => [X, X, X, X],
             Op::PositionRows { .. }          => [X, X, X, X],
             Op::Mask { .. }                  => [X, X, O, O], // becomes an attribute of attention
             Op::Append { .. }                => [O, X, X, X],

@@ -41,7 +41,7 @@ fn random_op(rng: &mut Rng, like: &Type) -> Op {
     let flag = rng.below(2) == 0;
     let flip = |shape: &[Dim]| shape.iter().rev().cloned().collect::<Vec<_>>();
     let dim = like.shape.get(axis).cloned().unwrap_or_default();
-    match rng.below(32) {
+    match rng.below(36) {
         0 => Op::Unary(pick(rng, UnaryOp::ALL)),
         1 => Op::Binary(pick(rng, BinaryOp::ALL)),
         2 => Op::Compare(pick(rng, CmpOp::ALL)),
@@ -129,6 +129,13 @@ fn random_op(rng: &mut Rng, like: &Type) -> Op {
         28 => random_spatial_op(rng, like),
         29 => Op::Carry,
         30 => Op::Repeat { count: 2 + axis },
+        31 => Op::Dequantize { axis, block: 32 },
+        32 => Op::MatMulDequantized {
+            block: 32,
+            transposed: flag,
+        },
+        33 => Op::RoundTrip(DType::U8),
+        34 => Op::DynamicRoundTrip,
         _ => Op::position_rows(),
     }
 }

@@ -54,7 +54,12 @@ fn movable(graph: &Graph, row: ValueId) -> Option<(usize, ValueId)> {
         .all(|v| graph.as_const(*v).is_some());
     let same_rows = x.rank() == made.ty.rank() && x.shape.get(*axis) == made.ty.shape.get(*axis);
     let rowwise = match &made.op {
-        Op::MatMul | Op::RmsNorm { .. } | Op::LayerNorm { .. } => *axis < last,
+        Op::MatMul
+        | Op::MatMulDequantized { .. }
+        | Op::RoundTrip(_)
+        | Op::DynamicRoundTrip
+        | Op::RmsNorm { .. }
+        | Op::LayerNorm { .. } => *axis < last,
         Op::Unary(_) | Op::Cast(_) => true,
         // Constants of one row or less.
         Op::Binary(_) => made.operands.iter().skip(1).all(|v| {

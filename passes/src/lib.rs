@@ -5,7 +5,9 @@
 //! cores.
 
 pub mod bind;
+pub mod columns;
 pub mod cost;
+pub mod dequantise;
 pub mod differ;
 pub mod egraph;
 mod elapsed;
@@ -19,6 +21,7 @@ pub mod reduce;
 pub mod roll;
 pub mod shard;
 pub mod specialise;
+pub mod tables;
 
 use std::time::{Duration, Instant};
 
@@ -113,6 +116,11 @@ pub fn run_observed(
 
     pipeline.stage("imported", Stage::Imported, &mut module, |_, _| Ok(()))?;
     pipeline.stage("folded", Stage::Imported, &mut module, |module, report| {
+        each_entry(module, |graph| {
+            dequantise::absorb(graph)?;
+            columns::split_products(graph)?;
+            Ok(())
+        })?;
         report.fold = fold::fold(module).map_err(at_entry)?;
         Ok(())
     })?;
@@ -160,6 +168,7 @@ pub fn run_observed(
             let (fused, eqsat) = egraph::saturate(graph, &rules, options.costs)?;
             *graph = fused;
             last_row::sink_last_row(graph)?;
+            tables::narrow(graph, sizes.max_context)?;
             graph.remove_unused_tables();
             report.eqsat.push((graph.name.clone(), eqsat));
             Ok(())

@@ -50,7 +50,10 @@ fn shard_graph(graph: &mut Graph, cores: usize) -> Result<usize, Cause> {
         let node = graph.node(id).clone();
         match node.op {
             Op::Input | Op::Const(_) => continue,
-            Op::MatMul => split_columns(graph, id, cores)?,
+            Op::MatMul => split_columns(graph, id, 1, cores)?,
+            Op::MatMulDequantized { transposed, .. } => {
+                split_columns(graph, id, usize::from(!transposed), cores)?;
+            }
             _ => {}
         }
         let mut operands = graph.operands(id).to_vec();
@@ -66,9 +69,9 @@ fn shard_graph(graph: &mut Graph, cores: usize) -> Result<usize, Cause> {
     Ok(gathered.len())
 }
 
-/// Splits the columns of a constant right operand.
-fn split_columns(graph: &mut Graph, id: ValueId, cores: usize) -> Result<(), Cause> {
-    let &[_, weight] = graph.operands(id) else {
+/// Splits the columns, which are an axis of it, of a constant right operand.
+fn split_columns(graph: &mut Graph, id: ValueId, axis: usize, cores: usize) -> Result<(), Cause> {
+    let &[_, weight, ..] = graph.operands(id) else {
         return Ok(());
     };
     let Op::Const(constant) = *graph.op(weight) else {
@@ -78,7 +81,7 @@ fn split_columns(graph: &mut Graph, id: ValueId, cores: usize) -> Result<(), Cau
         return Ok(());
     }
     let unit = head_unit(graph, id, cores).unwrap_or(COLUMNS);
-    let layout = Layout::Split { axis: 1, unit };
+    let layout = Layout::Split { axis, unit };
     // A layout belongs to a node: other users of the constant keep theirs.
     let weight = match graph.use_count(weight) {
         1 => weight,
@@ -115,7 +118,9 @@ fn head_unit(graph: &Graph, value: ValueId, cores: usize) -> Option<usize> {
                 let is_query = graph.operands(*user).first() == Some(&value);
                 (is_query && *kv_heads >= cores).then_some(head_dim * (heads / kv_heads))
             }
-            Op::Rope { .. } | Op::Unary(_) | Op::Binary(_) => head_unit(graph, *user, cores),
+            Op::Rope { .. } | Op::Unary(_) | Op::Binary(_) | Op::RoundTrip(_) => {
+                head_unit(graph, *user, cores)
+            }
             _ => None,
         })
 }

@@ -15,8 +15,8 @@ use common::{Random, assert_close};
 use llmc_ir::eval::fresh_states;
 use llmc_ir::{Bindings, Const, Graph, Module, Stage, eval_graph, parse_module, verify_module};
 use llmc_passes::{
-    BytesAndMacs, Quant, Sizes, egraph, fold, last_row, promote_state, quantise, roll, shard,
-    specialise,
+    BytesAndMacs, Quant, Sizes, columns, dequantise, egraph, fold, last_row, promote_state,
+    quantise, roll, shard, specialise, tables,
 };
 
 const SEPARATOR: &str = "\n====\n";
@@ -76,6 +76,36 @@ fn quantise_to_bf16() {
         quantise::quantise(module, Quant::Bf16)
             .map(drop)
             .map_err(|cause| cause.to_string())
+    });
+}
+
+/// A pass over each graph of a module.
+fn each(
+    module: &mut Module,
+    pass: fn(&mut Graph) -> Result<usize, llmc_passes::Cause>,
+) -> Result<(), String> {
+    let mut graphs = module.entries.iter_mut();
+    graphs.try_for_each(|graph| pass(graph).map(drop).map_err(|cause| cause.to_string()))
+}
+
+#[test]
+fn absorb_dequantised_weights() {
+    check("dequantise", Stage::Specialised, true, &|module| {
+        each(module, dequantise::absorb)
+    });
+}
+
+#[test]
+fn split_packed_products() {
+    check("columns", Stage::Specialised, true, &|module| {
+        each(module, columns::split_products)
+    });
+}
+
+#[test]
+fn narrow_tables_of_rotations() {
+    check("tables", Stage::Specialised, true, &|module| {
+        each(module, |graph| tables::narrow(graph, MAX_CONTEXT))
     });
 }
 

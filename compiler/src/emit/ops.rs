@@ -4,10 +4,10 @@ use super::linear::{Atom, Linear};
 use super::{Done, Emitter, short};
 use crate::tile::{Copy, Expr, Extent, Op, OpKind, Operand, Place, Space, View};
 use llmc_isa::inst::{
-    AttFin, AttInit, AttStep, DmaGather, DmaLoad, DmaPush, DmaScatter, DmaStore, MxuMm, VpuBinary,
-    VpuFill, VpuInt, VpuReduce, VpuSelect, VpuUnary,
+    AttFin, AttInit, AttStep, DmaGather, DmaLoad, DmaPush, DmaScatter, DmaStore, MxuMm, MxuMmq,
+    VpuBinary, VpuFill, VpuInt, VpuQuant, VpuReduce, VpuSelect, VpuUnary,
 };
-use llmc_isa::{DAddr, Ext, IndexType, Inst, Reg, SAddr, Scope, VOp, Val};
+use llmc_isa::{DAddr, DType, Ext, IndexType, Inst, Reg, SAddr, Scope, VOp, Val};
 
 /// Constants that fit the fields of addresses and scalars.
 const SRAM_OFFSETS: std::ops::Range<i64> = 0..1 << 26;
@@ -300,6 +300,76 @@ pub fn inst(e: &mut Emitter, op: &Op) -> Done<Inst> {
             acc: *acc,
         }
         .into(),
+        OpKind::MatMulCodes {
+            dst,
+            dst_s0,
+            a,
+            a_s0,
+            b,
+            b_panel,
+            scale,
+            scale_panel,
+            zero,
+            zero_panel,
+            m,
+            n,
+            k,
+            group,
+            b_type,
+            scale_type,
+            acc,
+            zeros,
+        } => {
+            // A field that is not read must be 0.
+            let (zero, zero_panel) = match zeros {
+                true => (saddr(e, zero)?, *zero_panel),
+                false => Default::default(),
+            };
+            MxuMmq {
+                dst: saddr(e, dst)?,
+                dst_s0: *dst_s0,
+                a: saddr(e, a)?,
+                a_s0: *a_s0,
+                b: saddr(e, b)?,
+                b_panel_stride: *b_panel,
+                scale: saddr(e, scale)?,
+                scale_panel_stride: *scale_panel,
+                zero,
+                zero_panel_stride: zero_panel,
+                m: extent(e, m)?,
+                n: extent(e, n)?,
+                k: *k,
+                group: short(*group)?,
+                a_type: DType::F32,
+                b_type: *b_type,
+                scale_type: *scale_type,
+                acc: *acc,
+                zeros: *zeros,
+                ..MxuMmq::default()
+            }
+            .into()
+        }
+        OpKind::Quant {
+            op,
+            dst,
+            a,
+            scale,
+            zero,
+            n,
+        } => {
+            let (dst, a, [n0, n1, n2]) = (operand(e, dst)?, operand(e, a)?, extents(e, n)?);
+            VpuQuant {
+                op: *op,
+                dst,
+                a,
+                scale: operand(e, scale)?,
+                zero: operand(e, zero)?,
+                n0,
+                n1,
+                n2,
+            }
+            .into()
+        }
         OpKind::Binary { op, dst, a, b, n } => {
             let (dst, a, b, [n0, n1, n2]) = (
                 operand(e, dst)?,

@@ -4,7 +4,7 @@
 //! how samples are computed); on shape-like integers it computes with polynomials; on values that depend on tokens it adds
 //! nodes to the graph; everything else waits until a token-dependent node uses it (see [`super::structural`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use llmc_ir::{
@@ -59,6 +59,8 @@ pub struct Lower<'m> {
     pub(super) sample_bytes: usize,
     /// Set while a sample is computed: known operands of any size are computed.
     pub(super) sampling: bool,
+    /// What the user should know about how operators were read.
+    pub(super) notes: BTreeSet<String>,
     /// Set when a sample was given up because a value is too large.
     pub(super) too_large: bool,
     /// Set while constants are turned into ops instead of being computed.
@@ -105,6 +107,7 @@ impl<'m> Lower<'m> {
             samples: BTreeMap::new(),
             sample_bytes: 0,
             sampling: false,
+            notes: BTreeSet::new(),
             too_large: false,
             emit_constants: false,
             depth: 0,
@@ -307,7 +310,17 @@ impl<'m> Lower<'m> {
             && op.dims().iter().all(|d| d.as_const().is_some())
         {
             let ty = ty?;
-            return match self.may_compute(&ty)? {
+            if matches!(op, Op::Dequantize { .. }) && self.on_tokens && !self.sampling {
+                // A weight: it stays codes.
+                return self.emit(op, operands);
+            }
+            // A reshape is a view; codes are kept, however few.
+            let compute = match op {
+                Op::Reshape { .. } => true,
+                Op::Dequantize { .. } => self.sampling,
+                _ => self.may_compute(&ty)?,
+            };
+            return match compute {
                 true => eval_op(&op, &tensors, &Bindings::new())
                     .map(Val::constant)
                     .map_err(|e| OpError::input(e.to_string())),

@@ -13,6 +13,7 @@
 //! | `control` | `If`, `Loop` and `Scan` written out |
 //! | [`symbolic`] | small integer tensors of polynomials (shape subgraphs) |
 //! | [`structural`], [`recognise`] | what depends only on shapes, positions and masks: computed, not pattern-matched |
+//! | [`widen`] | half-precision models: arithmetic in f32 |
 //! | [`info`] | `config.json`, `genai_config.json`, `tokenizer.json` |
 //! | [`error`] | wrong input, not supported, bug in llmc |
 //!
@@ -34,6 +35,7 @@ pub mod source;
 pub mod structural;
 pub mod symbolic;
 pub mod value;
+pub mod widen;
 
 use std::path::Path;
 
@@ -123,6 +125,7 @@ pub fn import_model(
     let max_positions = options
         .max_positions
         .or(info.max_positions)
+        .or(Roles::shortest_table(&model))
         .unwrap_or(DEFAULT_MAX_POSITIONS)
         .max(1);
     if options.max_positions.or(info.max_positions).is_none() {
@@ -148,12 +151,25 @@ pub fn import_model(
     if !problems.is_empty() {
         return Err(ImportError::Problems(problems));
     }
+    warnings.extend(std::mem::take(&mut lower.notes));
     let mut graph = lower.graph;
     if !model.name.is_empty() {
         graph.name.clone_from(&model.name);
     }
     graph.remove_dead();
     graph.remove_unused_tables();
+    match widen::widened(&graph) {
+        Ok(wide) => graph = wide.unwrap_or(graph),
+        Err(e) => {
+            return Err(ImportError::Problems(vec![Problem {
+                category: Category::Bug,
+                operator: e.op.clone(),
+                node: String::new(),
+                reason: e.to_string(),
+                remedy: String::from("please report this model"),
+            }]));
+        }
+    }
     if let Err(errors) = verify(&graph, Stage::Imported) {
         return Err(ImportError::Problems(
             errors.into_iter().map(broken).collect(),

@@ -3,11 +3,12 @@
 //! Exporters name dims as they like (`batch_size`, `s64`) and may use several names for one length; the role of an input
 //! decides instead. Inputs are told by name, and where the name says nothing by what the graph does with them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use llmc_ir::{Dim, Type};
 use llmc_tensor::{DType, Tensor};
 
+use super::attributes::Attributes;
 use super::error::{OpError, Problem};
 use super::model::{Extent, Model, Port, ValueIx};
 use super::recognise::{Sample, SampleSpace};
@@ -26,8 +27,21 @@ pub enum Role {
     Positions,
     /// Keys or values of earlier tokens, with `past` along one axis.
     Past,
+    /// A number of tokens, the same in all elements.
+    Length(Length),
     /// Anything else: an input of the program as it is.
     Data,
+}
+
+/// Numbers of tokens that a model may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// Tokens before the new ones: where they are written.
+    Past,
+    /// All tokens.
+    Total,
+    /// All tokens but one: the index of the last.
+    Last,
 }
 
 /// An input with its role.
@@ -44,7 +58,10 @@ pub struct Input {
 impl Input {
     /// True if it depends on lengths and positions only, not on tokens.
     pub fn is_structural(&self) -> bool {
-        matches!(self.role, Role::AttentionMask | Role::Positions)
+        matches!(
+            self.role,
+            Role::AttentionMask | Role::Positions | Role::Length(_)
+        )
     }
 
     /// The value of a structural input on a sample: positions `past..past + seq`, no padding.
@@ -76,6 +93,14 @@ impl Input {
                 .map(|i| (sample.past + i % sample.seq.max(1)) as i64)
                 .collect(),
             Role::AttentionMask => vec![1; elements],
+            Role::Length(length) => {
+                let n = match length {
+                    Length::Past => sample.past as i64,
+                    Length::Total => sample.total() as i64,
+                    Length::Last => sample.total() as i64 - 1,
+                };
+                vec![n; elements]
+            }
             Role::Tokens | Role::Past | Role::Data => {
                 return Err(OpError::bug("this input is not structural"));
             }
@@ -117,6 +142,9 @@ impl Roles {
                     roles.batch = canonical(batch, Dim::batch());
                     roles.seq = canonical(seq, Dim::seq());
                 }
+                (Role::Past, Some(_)) if hints.buffers.contains_key(&port.value) => {
+                    roles.past = Dim::past();
+                }
                 (Role::Past, Some(extents)) => {
                     if let Some(extent) = extents.get(past_axis(extents)) {
                         roles.past = canonical(extent, Dim::past());
@@ -127,7 +155,8 @@ impl Roles {
         }
         let mut problems = Vec::new();
         for (port, role) in model.inputs.iter().zip(assigned) {
-            match roles.type_of(port, role) {
+            let buffer = hints.buffers.get(&port.value);
+            match roles.type_of(port, role, buffer) {
                 Ok(ty) => roles.inputs.push((
                     port.name.clone(),
                     Input {
@@ -156,6 +185,30 @@ impl Roles {
         } else {
             Err(problems)
         }
+    }
+
+    /// Rows of the shortest table of rotations in the file: the longest context that it can do.
+    pub fn shortest_table(model: &Model) -> Option<u64> {
+        let tables = model
+            .nodes
+            .iter()
+            .filter_map(|n| match (n.op.as_str(), n.domain.as_str()) {
+                ("GroupQueryAttention", _) => *n.inputs.get(7)?,
+                ("RotaryEmbedding", "") => match n.inputs.get(3) {
+                    Some(Some(_)) => *n.inputs.get(1)?,
+                    _ => None,
+                },
+                ("RotaryEmbedding", _) => *n.inputs.get(2)?,
+                ("Gather", "") => {
+                    let positions = (*n.inputs.get(1)?)?;
+                    let port = model.inputs.iter().find(|p| p.value == positions)?;
+                    (by_name(&port.name)? == Role::Positions).then_some(())?;
+                    *n.inputs.first()?
+                }
+                _ => None,
+            });
+        let rows = tables.filter_map(|t| model.constants.get(&t)?.shape().first().copied());
+        rows.min().and_then(|n| u64::try_from(n).ok())
     }
 
     /// `past + seq`.
@@ -189,7 +242,7 @@ impl Roles {
             .with("past", i64::try_from(sample.past).unwrap_or(i64::MAX))
     }
 
-    fn type_of(&self, port: &Port, role: Role) -> Result<Type, OpError> {
+    fn type_of(&self, port: &Port, role: Role, buffer: Option<&Buffer>) -> Result<Type, OpError> {
         let dtype = port
             .dtype
             .ok_or_else(|| OpError::input("this graph input declares no element type"))?;
@@ -216,14 +269,38 @@ impl Roles {
             (Role::Positions, 1) => vec![self.seq.clone()],
             (Role::AttentionMask, 2) => vec![self.batch.clone(), self.total()],
             (Role::Tokens | Role::Positions | Role::AttentionMask, _) => return Err(wrong_rank()),
+            (Role::Length(_), _) => extents
+                .iter()
+                .map(|e| canonical(e, self.batch.clone()))
+                .collect(),
+            (Role::Past, 3) if buffer.is_some_and(|b| b.heads.is_some()) => {
+                let heads = buffer.and_then(|b| b.heads).unwrap_or(1);
+                let Extent::Fixed(hidden) = &extents[2] else {
+                    return Err(wrong_rank());
+                };
+                let head_dim = Dim::from(i64::try_from(*hidden).unwrap_or(i64::MAX))
+                    .exact_div(&Dim::from(heads))
+                    .ok_or_else(|| {
+                        OpError::input(format!("{heads} heads do not divide {hidden} columns"))
+                    })?;
+                let batch = canonical(&extents[0], self.batch.clone());
+                vec![batch, Dim::from(heads), self.past.clone(), head_dim]
+            }
             (Role::Past, _) => {
-                let past = past_axis(extents);
+                let past = match buffer {
+                    Some(_) => extents.len().saturating_sub(2),
+                    None => past_axis(extents),
+                };
                 let mut shape = Vec::new();
                 for (axis, extent) in extents.iter().enumerate() {
                     shape.push(match (axis, extent) {
+                        // However large the buffer is, what is in it is what counts.
+                        (axis, _) if axis == past && buffer.is_some() => self.past.clone(),
                         (_, Extent::Fixed(n)) => Dim::from(i64::try_from(*n).unwrap_or(i64::MAX)),
                         (axis, _) if axis == past => self.past.clone(),
                         (0, _) => self.batch.clone(),
+                        // The operator that appends to it tells.
+                        (axis, extent) if buffer.is_some() => own_symbol(&port.name, axis, extent),
                         (axis, _) => {
                             return Err(OpError::unsupported(
                                 format!("axis {axis} of this cache has no fixed extent"),
@@ -242,9 +319,11 @@ impl Roles {
         };
         let integer = dtype.is_int() || dtype == DType::Bool;
         match role {
-            Role::Tokens | Role::Positions if !dtype.is_int() => Err(OpError::input(format!(
-                "this graph input, read as {role:?}, holds {dtype}, not integers"
-            ))),
+            Role::Tokens | Role::Positions | Role::Length(_) if !dtype.is_int() => {
+                Err(OpError::input(format!(
+                    "this graph input, read as {role:?}, holds {dtype}, not integers"
+                )))
+            }
             Role::Past if integer => Err(OpError::unsupported(
                 format!("a cache of {dtype} is not supported"),
                 "export with a float cache; llmc can quantise it itself",
@@ -286,8 +365,18 @@ struct Hints {
     picks_rows: BTreeSet<ValueIx>,
     /// Values that are concatenated with others into a graph output.
     grows_output: BTreeSet<ValueIx>,
+    /// Caches that operators know as such.
+    buffers: BTreeMap<ValueIx, Buffer>,
+    /// Values that hold a number of tokens.
+    lengths: BTreeMap<ValueIx, Length>,
     /// True if an input is called a token input.
     named_tokens: bool,
+}
+
+/// A cache `[batch, heads, capacity, head size]`, or `[batch, capacity, heads * head size]`. Only its valid part counts.
+struct Buffer {
+    /// Heads of a cache with three axes.
+    heads: Option<i64>,
 }
 
 impl Hints {
@@ -296,6 +385,8 @@ impl Hints {
         let mut hints = Hints {
             picks_rows: BTreeSet::new(),
             grows_output: BTreeSet::new(),
+            buffers: BTreeMap::new(),
+            lengths: BTreeMap::new(),
             named_tokens: model
                 .inputs
                 .iter()
@@ -315,6 +406,25 @@ impl Hints {
                 {
                     hints.grows_output.insert(*past);
                 }
+                ("GroupQueryAttention", [_, _, _, past_k, past_v, last, total, ..]) => {
+                    for past in [past_k, past_v].into_iter().flatten() {
+                        hints.buffers.insert(*past, Buffer { heads: None });
+                    }
+                    hints.lengths.extend(last.map(|ix| (ix, Length::Last)));
+                    hints.lengths.extend(total.map(|ix| (ix, Length::Total)));
+                }
+                ("TensorScatter", [Some(cache), _, at, ..]) => {
+                    let heads = node
+                        .outputs
+                        .iter()
+                        .flatten()
+                        .find_map(|o| kv_heads(model, *o));
+                    hints.buffers.insert(*cache, Buffer { heads });
+                    hints.lengths.extend(at.map(|ix| (ix, Length::Past)));
+                }
+                ("Attention", [_, _, _, _, _, _, Some(total)]) if node.domain.is_empty() => {
+                    hints.lengths.insert(*total, Length::Total);
+                }
                 _ => {}
             }
         }
@@ -322,6 +432,12 @@ impl Hints {
     }
 
     fn role(&self, port: &Port) -> Role {
+        if self.buffers.contains_key(&port.value) {
+            return Role::Past;
+        }
+        if let Some(length) = self.lengths.get(&port.value) {
+            return Role::Length(*length);
+        }
         if let Some(role) = by_name(&port.name) {
             return role;
         }
@@ -340,6 +456,15 @@ impl Hints {
 /// True for the name of a cache of earlier keys or values.
 pub fn is_cache_name(name: &str) -> bool {
     by_name(name) == Some(Role::Past)
+}
+
+/// The number of key heads of the attention that a value goes into.
+fn kv_heads(model: &Model, value: ValueIx) -> Option<i64> {
+    let node = model.nodes.iter().find(|n| {
+        n.op == "Attention" && n.inputs.iter().skip(1).take(2).any(|i| *i == Some(value))
+    })?;
+    let heads = Attributes::of(node).int("kv_num_heads").ok()??;
+    (heads > 0).then_some(heads)
 }
 
 fn by_name(name: &str) -> Option<Role> {

@@ -3,7 +3,11 @@
 //! Such a value is computed on samples with the same operator functions that build the graph, recognised
 //! (see [`super::recognise`]), and becomes a constant, rows of a position table, or a mask.
 
-use llmc_ir::{Bindings, Dim, MaskForm, MaskKind, Op, Real, Type, UnaryOp, ValueId, eval_op};
+use std::collections::BTreeMap;
+
+use llmc_ir::{
+    Bindings, Dim, MaskForm, MaskKind, Op, Real, Symbol, Type, UnaryOp, ValueId, eval_op,
+};
 use llmc_tensor::{DType, Tensor};
 
 use super::call::Call;
@@ -12,6 +16,7 @@ use super::lower::Lower;
 use super::model::{Node, ValueIx};
 use super::ops;
 use super::recognise::{Family, MaskValues, Sample, recognise};
+use super::roles::Role;
 use super::value::{Content, Val};
 
 /// Longest chain of operators on large constants; each link takes some of the stack.
@@ -59,6 +64,148 @@ impl Lower<'_> {
                 Ok(id)
             }
         }
+    }
+
+    /// Checks that a value holds one length, `expected`, whatever the number of tokens.
+    ///
+    /// # Errors
+    /// If it does not; `what` the length stands for is in the message.
+    pub(super) fn must_be_length(
+        &mut self,
+        val: &Val,
+        expected: impl Fn(Sample) -> i64,
+        what: &str,
+    ) -> Result<(), OpError> {
+        for sample in self.space.fit() {
+            let found = match (val.as_const(), val.source) {
+                (Some(tensor), _) => Some(tensor.clone()),
+                (None, Some(ix)) if !val.is_data() => self.on_sample(ix, sample)?,
+                _ => {
+                    return Err(OpError::unsupported(
+                        format!("a length depends on the values of tokens; {what} is expected"),
+                        "",
+                    ));
+                }
+            };
+            let wanted = expected(sample);
+            let values = found.map(|t| t.to_i64_vec()).transpose();
+            let values = values.map_err(|e| OpError::input(e.to_string()))?;
+            if values.is_some_and(|v| v.iter().any(|n| *n != wanted)) {
+                let Sample { seq, past } = sample;
+                return Err(OpError::unsupported(
+                    format!(
+                        "for {seq} tokens after {past}, a length is not {wanted}: {what} is expected"
+                    ),
+                    "export the model for sequences without padding",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a mask hides; `None` if it depends on tokens or is no mask that attention knows.
+    ///
+    /// # Errors
+    /// If it fits no family at all.
+    pub(super) fn mask_kind(&mut self, val: &Val) -> Result<Option<MaskKind>, OpError> {
+        if val.is_data() {
+            return Ok(None);
+        }
+        let mut id = self.materialise(val)?;
+        while let (Op::Reshape { .. } | Op::Cast(_), &[from]) =
+            (self.graph.op(id), self.graph.operands(id))
+        {
+            id = from;
+        }
+        Ok(match self.graph.op(id) {
+            Op::Mask { kind, .. } => Some(*kind),
+            _ => None,
+        })
+    }
+
+    /// Gives an extent that the file left open.
+    ///
+    /// # Errors
+    /// None for a symbol of an input alone.
+    pub(super) fn bind_symbol(
+        &mut self,
+        val: &Val,
+        symbol: &Symbol,
+        extent: &Dim,
+    ) -> Result<Val, OpError> {
+        let id = self.materialise(val)?;
+        let bound = BTreeMap::from([(symbol.clone(), extent.clone())]);
+        let done = self.graph.substitute(&bound);
+        done.map_err(|e| OpError::bug(format!("{symbol} = {extent}: {e:?}")))?;
+        Ok(Val::data(id, self.graph.ty(id).clone()))
+    }
+
+    /// The constant table and the indices that a value's rows are picked by, if it is that.
+    pub(super) fn picked_rows(&self, val: &Val) -> Option<(Val, Val)> {
+        let Content::Data(id) = val.content else {
+            return None;
+        };
+        let (Op::Gather { axis: 0 }, &[table, indices]) =
+            (self.graph.op(id), self.graph.operands(id))
+        else {
+            return None;
+        };
+        self.graph.as_const(table)?;
+        let node = |id: ValueId| Val::data(id, self.graph.ty(id).clone());
+        Some((node(table), node(indices)))
+    }
+
+    /// True for heads, scores and weights of attention over a cache, which are not rounded on the way; notes it.
+    ///
+    /// # Errors
+    /// If the type is not known.
+    pub(super) fn within_attention(&mut self, val: &Val) -> Result<bool, OpError> {
+        let cached = self.roles.inputs.iter().any(|(_, i)| i.role == Role::Past);
+        let within = cached && self.ty(val)?.rank() == 4;
+        if within {
+            self.notes.insert(String::from(
+                "the file quantises scores and weights of attention; here attention works in f32, which is more exact",
+            ));
+        }
+        Ok(within)
+    }
+
+    /// True if every use of a value, by a node as an operand of this number, satisfies `fits`, and it is no output.
+    pub(super) fn all_users(&self, value: ValueIx, fits: impl Fn(&Node, usize) -> bool) -> bool {
+        let uses = self.model.nodes.iter().flat_map(|node| {
+            let operands = node.inputs.iter().enumerate();
+            operands
+                .filter(|(_, i)| **i == Some(value))
+                .map(move |(at, _)| (node, at))
+        });
+        let outputs = &self.model.outputs;
+        uses.into_iter().all(|(node, at)| fits(node, at))
+            && outputs.iter().all(|o| o.value != value)
+    }
+
+    /// Number of tokens before the new ones.
+    pub(super) fn past_length(&self) -> Dim {
+        self.roles.past.clone()
+    }
+
+    /// The rows of a table for the positions of the new tokens.
+    ///
+    /// # Errors
+    /// A table that is no matrix of constants.
+    pub(super) fn position_rows_of(&mut self, table: &Val) -> Result<Val, OpError> {
+        let table = self.materialise(table)?;
+        let (start, rows) = (self.roles.past.clone(), self.roles.seq.clone());
+        let id = self.share(Op::PositionRows { start, rows }, &[table])?;
+        Ok(Val::data(id, self.graph.ty(id).clone()))
+    }
+
+    /// A value as a node of the graph, recognised if it depends on positions.
+    ///
+    /// # Errors
+    /// If it fits no family.
+    pub(super) fn known_rows(&mut self, val: &Val) -> Result<Val, OpError> {
+        let id = self.materialise(val)?;
+        Ok(Val::data(id, self.graph.ty(id).clone()))
     }
 
     /// Ops for a value of constants that is too large to compute on import, such as a transposed weight.

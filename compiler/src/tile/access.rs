@@ -228,6 +228,59 @@ impl Op {
                     regions,
                 }
             }
+            OpKind::MatMulCodes {
+                dst,
+                dst_s0,
+                a,
+                a_s0,
+                b,
+                b_panel,
+                scale,
+                scale_panel,
+                zero,
+                zero_panel,
+                m,
+                n,
+                k,
+                group,
+                b_type,
+                scale_type,
+                acc,
+                zeros,
+            } => {
+                let (out, panels) = (n.times(4), n.ceil_div(PANEL));
+                let groups = k / (*group).max(1) * PANEL;
+                let codes = Extent::from(k * PANEL * b_type.bits() / 8);
+                let scales = Extent::from(groups * scale_type.bytes());
+                let mut regions = vec![
+                    Region::new(Read, a, &[(*a_s0, m)], Extent::from(k * 4)),
+                    Region::new(Read, b, &[(*b_panel, &panels)], codes),
+                    Region::new(Read, scale, &[(*scale_panel, &panels)], scales),
+                ];
+                if *zeros {
+                    let points = Extent::from(groups);
+                    regions.push(Region::new(Read, zero, &[(*zero_panel, &panels)], points));
+                }
+                if *acc {
+                    regions.push(Region::new(Read, dst, &[(*dst_s0, m)], out.clone()));
+                }
+                regions.push(Region::new(Write, dst, &[(*dst_s0, m)], out));
+                Accesses {
+                    guards: vec![m.clone(), n.clone()],
+                    regions,
+                }
+            }
+            OpKind::Quant {
+                op: _,
+                dst,
+                a,
+                scale,
+                zero,
+                n,
+            } => {
+                let reads = [a, scale, zero].map(|x| vector(Read, x, n, false));
+                elementwise(reads.into(), vector(Write, dst, n, false), n)
+            }
             OpKind::Binary {
                 op: _,
                 dst,

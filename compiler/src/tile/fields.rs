@@ -221,7 +221,7 @@ macro_rules! words {
     )+};
 }
 
-words!(BinaryFn UnaryFn ReduceFn IntFn);
+words!(BinaryFn UnaryFn ReduceFn IntFn QuantFn);
 
 macro_rules! print_fields {
     ($out:ident, $names:ident, $($field:ident)+) => {
@@ -302,11 +302,15 @@ rows! {
         UnaryFn Unary { dst a n scale bias }
         ReduceFn Reduce { dst a n }
         IntFn Int { dst a b n }
+        QuantFn Quant { dst a scale zero n }
     }
     plain {
         "gather" Gather { dst dst_s0 index index_i64 count table row_stride bytes rows }
         "scatter" Scatter { src src_s0 index index_i64 count table row_stride bytes rows }
         "matmul" MatMul { dst dst_s0 a a_s0 b b_panel m n k a_type b_type acc }
+        "matmul_codes" MatMulCodes {
+            dst dst_s0 a a_s0 b b_panel scale scale_panel zero zero_panel m n k group b_type scale_type acc zeros
+        }
         "fill" Fill { dst n value }
         "select" Select { dst a b mask n }
         "att_init" AttInit { state rows heads d }

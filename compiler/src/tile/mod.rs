@@ -8,11 +8,12 @@
 //! | `function` | graph without state to program |
 //! | `alike` | loops whose turns differ in DRAM addresses only |
 //! | `search` | which tile sizes to try |
-//! | `weights` | the weight image |
+//! | `weights`, `codes` | the weight image |
 //! | `print`, `parse`, `fields`, `lex` | its text form |
 
 mod access;
 mod alike;
+mod codes;
 mod expr;
 mod fields;
 mod function;
@@ -25,6 +26,7 @@ mod search;
 mod weights;
 
 pub use access::*;
+pub use codes::{CodePanels, Scales};
 pub use expr::{Expr, Scope, VarId};
 pub use function::{chip_type, lower_function};
 pub use lower::{LAUNCH_PAST, LAUNCH_TOKENS, LowerError, LowerProblem, TileParams, lower};

@@ -313,6 +313,36 @@ pub enum OpKind {
         b_type: DType,
         acc: bool,
     },
+    /// `mxu.mmq` with f32 on the left.
+    MatMulCodes {
+        dst: View,
+        dst_s0: u32,
+        a: View,
+        a_s0: u32,
+        b: View,
+        b_panel: u32,
+        scale: View,
+        scale_panel: u32,
+        zero: View,
+        zero_panel: u32,
+        m: Extent,
+        n: Extent,
+        k: u32,
+        group: u32,
+        b_type: DType,
+        scale_type: DType,
+        acc: bool,
+        zeros: bool,
+    },
+    /// `vpu.quantz` and `vpu.dequantz`.
+    Quant {
+        op: QuantFn,
+        dst: Operand,
+        a: Operand,
+        scale: Operand,
+        zero: Operand,
+        n: [Extent; 3],
+    },
     /// `vpu.add` and its family.
     Binary {
         op: BinaryFn,

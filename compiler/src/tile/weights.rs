@@ -9,6 +9,7 @@ use llmc_tensor::{DType as TensorType, Tensor};
 use thiserror::Error;
 
 use super::access::PANEL;
+use super::codes::{self, CodePanels, Scales};
 
 /// How a constant's elements are ordered in the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,6 +29,8 @@ pub enum Packing {
         /// Columns of a slice.
         slice: u32,
     },
+    /// A quantised matrix for the matrix unit, with its scales.
+    Codes(CodePanels),
 }
 
 /// A constant in one packing. [`Space::Weights`](super::Space::Weights) refers to it by name.
@@ -37,6 +40,8 @@ pub struct WeightItem {
     pub name: String,
     /// The constant.
     pub constant: Arc<Const>,
+    /// Scales and zero points of the constant, if it holds codes.
+    pub scales: Option<Scales>,
     /// Order of the elements.
     pub packing: Packing,
     /// Element type in the image.
@@ -120,6 +125,69 @@ impl WeightPlan {
                 self.items.push(WeightItem {
                     name,
                     constant: constant.clone(),
+                    scales: None,
+                    packing,
+                    dtype,
+                    bytes,
+                });
+                self.items.len() - 1
+            }
+        };
+        Ok(&self.items[index])
+    }
+
+    /// The item of these codes (`[k, n]`, or `[n, k]` if `transposed`, one scale per `block` rows of k) in slices of `slice` columns,
+    /// added if it is not there yet.
+    ///
+    /// # Errors
+    /// Types that have no form in the image, or zero points that are not known.
+    pub fn add_codes(
+        &mut self,
+        constant: &Arc<Const>,
+        scales: Scales,
+        block: u32,
+        transposed: bool,
+        slice: u32,
+    ) -> Result<&WeightItem, PackError> {
+        let no_type = |constant: &Const| PackError::DType {
+            name: constant.name().into(),
+            dtype: constant.dtype(),
+        };
+        let (dtype, _) = codes::code_type(constant.dtype()).ok_or_else(|| no_type(constant))?;
+        let scale_type = codes::scale_type(scales.scale.dtype());
+        let turns = scales.turns(constant);
+        let mut zeros = false;
+        for turn in 0..turns.unwrap_or(1) {
+            let points = codes::zero_points(constant.dtype(), of_turn(&scales.zero, turn)?)?;
+            zeros |= points.iter().any(|z| *z != 0);
+        }
+        let along = usize::from(transposed);
+        let extent = |axis: usize| constant.shape().get(axis).map_or(0, |n| *n as u32);
+        let panels = CodePanels {
+            k: extent(along),
+            n: extent(1 - along),
+            slice,
+            block,
+            transposed,
+            codes: dtype,
+            scales: scale_type.ok_or_else(|| no_type(&scales.scale))?,
+            zeros,
+        };
+        let packing = Packing::Codes(panels);
+        let same = |i: &WeightItem| {
+            i.constant == *constant && i.scales.as_ref() == Some(&scales) && i.packing == packing
+        };
+        let index = match self.items.iter().position(same) {
+            Some(i) => i,
+            None => {
+                let bytes = match turns {
+                    Some(turns) => panels.bytes().next_multiple_of(TURN_ALIGN) * turns as u64,
+                    None => panels.bytes(),
+                };
+                self.items.push(WeightItem {
+                    name: self.free_name(constant.name(), packing),
+                    constant: constant.clone(),
+                    scales: Some(scales),
                     packing,
                     dtype,
                     bytes,
@@ -135,6 +203,7 @@ impl WeightPlan {
             Packing::Rows => "rows",
             Packing::Plain => "plain",
             Packing::Panels { .. } => "panels",
+            Packing::Codes(_) => "codes",
         };
         let more = (1..).map(|i| {
             if i == 1 {
@@ -175,6 +244,7 @@ impl Packing {
                 let panels = n.div_ceil(slice.max(1)) * slice.div_ceil(PANEL);
                 u64::from(panels) * u64::from(k) * u64::from(PANEL)
             }
+            Packing::Codes(panels) => u64::from(panels.rows()) * u64::from(panels.n),
         }
     }
 }
@@ -182,8 +252,11 @@ impl Packing {
 impl WeightItem {
     /// Bytes from turn to turn, if it is a stack.
     pub fn stride(&self) -> Option<u64> {
-        let turns = self.constant.turns()? as u64;
-        Some(self.bytes / turns.max(1))
+        let turns = match &self.scales {
+            Some(scales) => scales.turns(&self.constant)?,
+            None => self.constant.turns()?,
+        };
+        Some(self.bytes / (turns as u64).max(1))
     }
 
     /// Writes the item's bytes, exactly [`WeightItem::bytes`] of them, without holding more than a panel in memory.
@@ -191,6 +264,9 @@ impl WeightItem {
     /// # Errors
     /// If the constant has no bytes or another shape than its packing says, or the sink fails.
     pub fn write(&self, sink: &mut impl Write) -> Result<(), PackError> {
+        if let (Packing::Codes(panels), Some(scales)) = (self.packing, &self.scales) {
+            return self.write_codes(&panels, scales, sink);
+        }
         let Some(stride) = self.stride() else {
             return self.write_one(&self.constant, sink);
         };
@@ -206,12 +282,31 @@ impl WeightItem {
         Ok(())
     }
 
+    fn write_codes(
+        &self,
+        panels: &CodePanels,
+        scales: &Scales,
+        sink: &mut impl Write,
+    ) -> Result<(), PackError> {
+        let size = panels.bytes();
+        let padding = self.stride().map_or(0, |stride| stride - size);
+        for turn in 0..scales.turns(&self.constant).unwrap_or(1) {
+            let [codes, scale, zero] = [&self.constant, &scales.scale, &scales.zero];
+            let by = [of_turn(scale, turn)?, of_turn(zero, turn)?];
+            codes::write(panels, of_turn(codes, turn)?, by, sink)?;
+            sink.write_all(&[0; TURN_ALIGN as usize][..padding as usize])?;
+        }
+        Ok(())
+    }
+
     fn write_one(&self, constant: &Const, sink: &mut impl Write) -> Result<(), PackError> {
         let tensor = constant.tensor();
         let tensor = tensor.ok_or_else(|| PackError::Opaque(constant.name().into()))?;
         match self.packing {
             Packing::Plain => Ok(sink.write_all(tensor.bytes())?),
             Packing::Rows => self.write_rows(tensor, sink),
+            // Codes have scales, and are written elsewhere.
+            Packing::Codes(_) => Err(PackError::Opaque(self.constant.name().into())),
             Packing::Panels { k, n, slice } => {
                 if tensor.shape() != [k as usize, n as usize] {
                     let (name, shape) = (self.constant.name().into(), tensor.shape().to_vec());
@@ -277,6 +372,18 @@ impl WeightItem {
             }
         }
         Ok(())
+    }
+}
+
+/// The constant of a turn; a constant that is no stack serves all turns.
+fn of_turn(constant: &Arc<Const>, turn: usize) -> Result<&Const, PackError> {
+    match constant.turns() {
+        None => Ok(constant),
+        Some(_) => {
+            let own = constant.each_turn().get(turn);
+            own.map(Arc::as_ref)
+                .ok_or_else(|| PackError::Opaque(constant.name().into()))
+        }
     }
 }
 

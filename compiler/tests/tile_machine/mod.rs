@@ -339,6 +339,9 @@ impl<'a> Machine<'a> {
                     self.set(core, self.operand(core, dst, [i, j, 0]), dst.dtype, value);
                 }
             }
+            OpKind::MatMulCodes { .. } | OpKind::Quant { .. } => {
+                panic!("this machine has no codes")
+            }
             OpKind::Fill { dst, n, value } => {
                 let [n0, n1, n2] = [0, 1, 2].map(|i| self.ext(core, &n[i]));
                 for (i, j, l) in cube(n0, n1, n2) {

@@ -9,6 +9,7 @@ mod fused;
 mod graph;
 mod math;
 mod movement;
+mod quant;
 mod spatial;
 mod values;
 
@@ -86,13 +87,40 @@ fn eval_message(op: &Op, operands: &[&Tensor], bindings: &Bindings) -> Eval<Tens
         .map(|t| t.dtype())
         .chain([ty.dtype])
         .find(|d| d.bits() < 8);
-    if let (Some(dtype), false) = (
-        packed,
-        matches!(op, Op::Cast(_) | Op::BitCast(_) | Op::Reshape { .. }),
-    ) {
-        return Err(format!("{dtype} can only be cast and reshaped"));
+    if let (Some(dtype), Op::Transpose { .. } | Op::Slice { .. } | Op::Gather { .. }) = (packed, op)
+    {
+        return repacked(op, operands, dtype, shape);
+    }
+    let knows_packed = matches!(
+        op,
+        Op::Cast(_)
+            | Op::BitCast(_)
+            | Op::Reshape { .. }
+            | Op::Dequantize { .. }
+            | Op::MatMulDequantized { .. }
+    );
+    if let (Some(dtype), false) = (packed, knows_packed) {
+        return Err(format!("{dtype} can only be moved, cast and dequantised"));
     }
     kernel(op, operands, ty.dtype, shape)
+}
+
+/// Moves elements of a type narrower than a byte: as bytes.
+fn repacked(op: &Op, operands: &[&Tensor], dtype: DType, shape: Vec<usize>) -> Eval<Tensor> {
+    let wide = if dtype.is_signed_int() {
+        DType::I8
+    } else {
+        DType::U8
+    };
+    let mut operands = operands.to_vec();
+    let Some(first) = operands.first_mut() else {
+        return Err("takes one or more operands".into());
+    };
+    let unpacked = first.cast(wide).map_err(text)?;
+    *first = &unpacked;
+    kernel(op, &operands, wide, shape)?
+        .cast(dtype)
+        .map_err(text)
 }
 
 /// Shapes and dtypes have been checked by inference; dims in `op` are constants.
@@ -146,6 +174,21 @@ fn kernel(op: &Op, operands: &[&Tensor], dtype: DType, shape: Vec<usize>) -> Eva
         ) => math::cumsum(x, *axis, *exclusive, *reverse),
         (Op::Trilu { upper, k }, [x]) => movement::trilu(x, *upper, constant(k)?),
         (Op::MatMul, [a, b]) => math::matmul(a, b, shape),
+        (Op::Dequantize { axis, block }, [codes, scale, zero]) => {
+            quant::dequantize(*axis, *block, [codes, scale, zero])
+        }
+        (Op::MatMulDequantized { block, transposed }, [x, codes, scale, zero]) => {
+            let along = usize::from(*transposed);
+            let wide = scale.cast(dtype).map_err(text)?;
+            let mut weight = quant::dequantize(along, *block, [codes, &wide, zero])?;
+            if *transposed {
+                let turned = weight.shape().iter().rev().copied().collect();
+                weight = movement::transpose(&weight, &[1, 0], turned)?;
+            }
+            math::matmul(x, &weight, shape)
+        }
+        (Op::RoundTrip(codes), [x, scale, zero]) => quant::round_trip(*codes, [x, scale, zero]),
+        (Op::DynamicRoundTrip, [x]) => quant::dynamic_round_trip(x),
         (Op::PositionRows { start, .. }, [table]) => {
             let (start, rows) = (constant(start)?, table.shape()[0]);
             let inside = usize::try_from(start).is_ok_and(|s| s.saturating_add(shape[0]) <= rows);

@@ -57,6 +57,27 @@ pub(super) fn layout_rule(
             }
             _ => Err("only rows of the left or columns of the right operand may be split".into()),
         },
+        (Op::MatMulDequantized { transposed, .. }, [x, codes, rest @ ..]) => {
+            replicated(&[x], "the left operand")?;
+            replicated(rest, "scale and zero point")?;
+            match codes.layout {
+                Layout::Split { axis, unit } if axis != usize::from(*transposed) => {
+                    Ok(Layout::Split {
+                        axis: result.rank() - 1,
+                        unit,
+                    })
+                }
+                _ => Err("only columns of the codes may be split".into()),
+            }
+        }
+        (Op::RoundTrip(_), [x, by @ ..]) => {
+            replicated(by, "scale and zero point")?;
+            match by.iter().all(|t| t.elements().is(1)) {
+                true => Ok(x.layout),
+                false => apart_from(x, &[x.rank().saturating_sub(1)]),
+            }
+        }
+        (Op::DynamicRoundTrip, [x]) => apart_from(x, &[x.rank().saturating_sub(1)]),
         (Op::RmsNorm { .. } | Op::LayerNorm { .. }, [x, weights @ ..]) => {
             replicated(weights, "weights")?;
             apart_from(x, &[x.rank().saturating_sub(1)])

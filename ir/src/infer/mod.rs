@@ -4,6 +4,7 @@
 //! assumed about symbols that differ: `seq` and `past + seq` do not broadcast.
 
 mod layout;
+mod quant;
 mod spatial;
 
 use crate::dim::Dim;
@@ -168,6 +169,18 @@ fn shape_rule(op: &Op, operands: &[&Type], tables: &Tables) -> Rule<Type> {
             Ok(same(x))
         }
         (Op::MatMul, [a, b]) => matmul(a, b),
+        (Op::Dequantize { axis, block }, [codes, scale, zero]) => {
+            quant::dequantize(*axis, *block, [codes, scale, zero])
+        }
+        (Op::MatMulDequantized { block, transposed }, [x, codes, scale, zero]) => {
+            quant::matmul(x, *block, *transposed, [codes, scale, zero])
+        }
+        (Op::RoundTrip(dtype), [x, scale, zero]) => quant::round_trip(*dtype, [x, scale, zero]),
+        (Op::DynamicRoundTrip, [x]) => {
+            float(x)?;
+            check(x.rank() > 0, || "the operand needs a dim".into())?;
+            Ok(same(x))
+        }
         (Op::PositionRows { rows, .. }, [table]) => {
             let d = dims(table, "the table [n, d]", 2)?;
             Ok(Type::new(table.dtype, [rows.clone(), d[1].clone()]))

@@ -186,6 +186,16 @@ fn build_taking(name: &str, a: &mut Attributes<'_>) -> Result<Op, String> {
             k: a.dim("k")?,
         },
         "matmul" => Op::MatMul,
+        "dequantize" => Op::Dequantize {
+            axis: a.size("axis")?,
+            block: a.size("block")?,
+        },
+        "matmul_dequantized" => Op::MatMulDequantized {
+            block: a.size("block")?,
+            transposed: a.flag("transposed")?,
+        },
+        "round_trip" => Op::RoundTrip(a.take("codes", "an element type", |w| w.parse().ok())?),
+        "dynamic_round_trip" => Op::DynamicRoundTrip,
         "position_rows" => Op::PositionRows {
             start: a.dim("start")?,
             rows: a.dim("rows")?,

@@ -193,8 +193,12 @@ impl Builder<'_> {
         if each.iter().all(|c| equal(&first, c)) {
             return self.outside.get(column.first()?).copied();
         }
-        // A number may decide which op this is (an epsilon, a scale): it has no stack.
-        if first.shape().iter().product::<usize>() <= 1 {
+        // A number may decide which op this is (an epsilon, a scale): it has no stack. That of codes is a weight like them.
+        let of_codes = |v: &ValueId| {
+            let mut users = self.old.users(*v).iter();
+            users.all(|u| matches!(self.old.op(*u), Op::MatMulDequantized { .. }))
+        };
+        if first.shape().iter().product::<usize>() <= 1 && !column.iter().all(of_codes) {
             return None;
         }
         let stack = self.new.add_const(Arc::new(Const::stack(each)?));

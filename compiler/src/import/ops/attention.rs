@@ -1,5 +1,6 @@
-//! The standard operators `Attention` and `RotaryEmbedding` (opset 23), written out in basic ops: equality saturation
-//! recognises attention and rotation in one form, whoever wrote them.
+//! The standard operators `Attention` and `RotaryEmbedding` (opset 23). Over caches and with tables of positions they are ops of
+//! the graph (see [`super::cache`] and [`super::rotary`]); otherwise they are written out in basic ops, in which equality saturation recognises
+//! attention and rotation, whoever wrote them.
 
 use llmc_ir::{BinaryOp, Dim, Op, UnaryOp};
 use llmc_tensor::DType;
@@ -8,8 +9,9 @@ use super::super::call::Call;
 use super::super::error::OpError;
 use super::super::lower::Lower;
 use super::super::value::Val;
+use super::cache::cached_attention;
 use super::compute::scaled;
-use super::{Out, masked};
+use super::{Out, masked, rotary};
 
 /// Attributes of `Attention`.
 pub const ATTRIBUTES: &[&str] = &[
@@ -54,6 +56,22 @@ pub fn heads_first(cx: &mut Lower, x: &Val, heads: Option<i64>) -> Result<Val, O
     }
 }
 
+/// `[b, heads, s, d]` to `[b, s, heads * d]`.
+///
+/// # Errors
+/// If there are not four axes.
+pub fn heads_last(cx: &mut Lower, x: &Val) -> Result<Val, OpError> {
+    let swap = Op::Transpose {
+        perm: vec![0, 2, 1, 3],
+    };
+    let swapped = cx.apply(swap, &[x])?;
+    let [b, s, heads, d] = &cx.ty(&swapped)?.shape[..] else {
+        return Err(OpError::input("heads without four axes"));
+    };
+    let shape = vec![b.clone(), s.clone(), heads * d];
+    cx.reshape(&swapped, shape)
+}
+
 /// `Attention`.
 pub fn attention(cx: &mut Lower, call: &Call) -> Out {
     let attributes = call.attributes();
@@ -65,6 +83,9 @@ pub fn attention(cx: &mut Lower, call: &Call) -> Out {
             "the fourth result (scores) needs fixed extents",
             "bind the dims with --dim",
         ));
+    }
+    if let Some(results) = cached_attention(cx, call)? {
+        return Ok(results);
     }
     if call.optional(6).is_some() {
         return Err(OpError::unsupported(
@@ -133,19 +154,7 @@ pub fn attention(cx: &mut Lower, call: &Call) -> Out {
     let out = cx.apply(Op::MatMul, &[&weights, &v])?;
     let out = match flat {
         false => out,
-        true => {
-            let out = cx.apply(
-                Op::Transpose {
-                    perm: vec![0, 2, 1, 3],
-                },
-                &[&out],
-            )?;
-            let shape = cx.ty(&out)?.shape.clone();
-            cx.reshape(
-                &out,
-                vec![shape[0].clone(), shape[1].clone(), &shape[2] * &shape[3]],
-            )?
-        }
+        true => heads_last(cx, &out)?,
     };
     let [k, v] = present;
     Ok(vec![out, k, v])
@@ -186,6 +195,9 @@ fn causal(cx: &mut Lower, scores: &Val) -> Result<Val, OpError> {
 
 /// `RotaryEmbedding`: halves (or neighbours) of the first elements of each head are rotated.
 pub fn rotary_embedding(cx: &mut Lower, call: &Call) -> Out {
+    if let Some(results) = rotary::by_position(cx, call)? {
+        return Ok(results);
+    }
     let attributes = call.attributes();
     let x = call.input(0)?;
     let flat = cx.ty(x)?.rank() == 3;

@@ -206,13 +206,20 @@ pub fn gelu(cx: &mut Lower, call: &Call) -> Out {
 
 /// `Swish`: x * sigmoid(alpha * x).
 pub fn swish(cx: &mut Lower, call: &Call) -> Out {
-    let x = call.input(0)?;
     let alpha = call.attributes().float_or("alpha", 1.0)?;
+    Ok(vec![swish_of(cx, call.input(0)?, alpha)?])
+}
+
+/// x * sigmoid(alpha * x).
+///
+/// # Errors
+/// As [`Lower::apply`].
+pub fn swish_of(cx: &mut Lower, x: &Val, alpha: f32) -> Result<Val, OpError> {
     if alpha == 1.0 {
-        return unary(cx, call, UnaryOp::Silu);
+        return cx.apply(Op::Unary(UnaryOp::Silu), &[x]);
     }
     let alpha = cx.scalar_of(x.dtype()?, f64::from(alpha))?;
     let scaled = cx.apply(Op::Binary(BinaryOp::Mul), &[x, &alpha])?;
     let gate = cx.apply(Op::Unary(UnaryOp::Sigmoid), &[&scaled])?;
-    Ok(vec![cx.apply(Op::Binary(BinaryOp::Mul), &[x, &gate])?])
+    cx.apply(Op::Binary(BinaryOp::Mul), &[x, &gate])
 }

@@ -7,10 +7,12 @@ mod activation;
 mod attention;
 mod bits;
 mod build;
+mod cache;
 mod compute;
 mod convolution;
 mod einsum;
 mod elementwise;
+mod fused;
 mod grid;
 mod integer;
 mod linear_attention;
@@ -18,9 +20,11 @@ mod loss;
 mod masked;
 mod normalise;
 mod pool;
+mod quant;
 mod recurrent;
 mod reduce;
 mod resize;
+mod rotary;
 mod scatter;
 mod shape;
 mod signal;
@@ -73,6 +77,17 @@ const fn row(
     }
 }
 
+const fn contrib(
+    name: &'static str,
+    attributes: &'static [&'static str],
+    lower: fn(&mut Lower, &Call) -> Out,
+) -> Row {
+    Row {
+        domain: "com.microsoft",
+        ..row(name, 1, attributes, lower)
+    }
+}
+
 /// All operators, by name; of several rows of one name the newest that is not newer than the model counts.
 pub const TABLE: &[Row] = &[
     row("Abs", 1, &[], elementwise::abs),
@@ -95,6 +110,7 @@ pub const TABLE: &[Row] = &[
         &["epsilon", "momentum", "training_mode"],
         normalise::batch_norm,
     ),
+    contrib("BiasGelu", &[], fused::bias_gelu),
     row("BitCast", 26, &["to"], bits::bit_cast),
     row("BitShift", 11, &["direction"], bits::bit_shift),
     row("BitwiseAnd", 18, &[], bits::bitwise_and),
@@ -157,9 +173,22 @@ pub const TABLE: &[Row] = &[
         &["blocksize", "mode"],
         window::depth_to_space,
     ),
+    row(
+        "DequantizeLinear",
+        10,
+        quant::DEQUANTIZE,
+        quant::dequantize_linear,
+    ),
     row("Det", 11, &[], compute::det),
     row("Div", 7, &[], elementwise::div),
     row("Dropout", 7, &["ratio", "seed"], structure::dropout),
+    row(
+        "DynamicQuantizeLinear",
+        11,
+        &[],
+        quant::dynamic_quantize_linear,
+    ),
+    contrib("DynamicQuantizeMatMul", &[], quant::dynamic_quantize_matmul),
     row("Einsum", 12, &["equation"], einsum::einsum),
     row("Elu", 6, &["alpha"], activation::elu),
     row("Equal", 7, &[], elementwise::equal),
@@ -167,13 +196,21 @@ pub const TABLE: &[Row] = &[
     row("Exp", 6, &[], elementwise::exp),
     row("Expand", 8, &[], shape::expand),
     row("EyeLike", 9, &["dtype", "k"], scatter::eye_like),
+    contrib("FastGelu", &[], fused::fast_gelu),
     row("Flatten", 1, &["axis"], shape::flatten),
     row("Floor", 6, &[], elementwise::floor),
+    contrib("FusedMatMul", fused::MATMUL, fused::matmul),
     row("GRU", 7, recurrent::RECURRENT, recurrent::gru),
     row("Gather", 1, &["axis"], shape::gather),
+    contrib(
+        "GatherBlockQuantized",
+        quant::GATHER,
+        quant::gather_block_quantized,
+    ),
     row("GatherElements", 11, &["axis"], scatter::gather_elements),
     row("GatherND", 11, &["batch_dims"], compute::gather_nd),
     row("Gelu", 20, &["approximate"], elementwise::gelu),
+    contrib("Gelu", &[], fused::bias_gelu),
     row(
         "Gemm",
         7,
@@ -191,6 +228,11 @@ pub const TABLE: &[Row] = &[
         18,
         &["epsilon", "num_groups", "stash_type"],
         normalise::group_norm,
+    ),
+    contrib(
+        "GroupQueryAttention",
+        cache::GQA,
+        cache::group_query_attention,
     ),
     row("HammingWindow", 17, signal::WINDOW, signal::hamming),
     row("HannWindow", 17, signal::WINDOW, signal::hann),
@@ -243,6 +285,8 @@ pub const TABLE: &[Row] = &[
     ),
     row("LpPool", 2, pool::POOL, pool::lp_pool),
     row("MatMul", 1, &[], compute::matmul),
+    row("MatMulInteger", 10, &[], quant::matmul_integer),
+    contrib("MatMulNBits", quant::NBITS, quant::matmul_nbits),
     row("Max", 8, &[], elementwise::max),
     row("MaxPool", 1, pool::POOL, pool::max_pool),
     row(
@@ -262,6 +306,11 @@ pub const TABLE: &[Row] = &[
     row("Mish", 18, &[], activation::mish),
     row("Mod", 10, &["fmod"], elementwise::modulo),
     row("Mul", 7, &[], elementwise::mul),
+    contrib(
+        "MultiHeadAttention",
+        cache::MHA,
+        cache::multi_head_attention,
+    ),
     row("Neg", 6, &[], elementwise::neg),
     row(
         "NegativeLogLikelihoodLoss",
@@ -283,6 +332,13 @@ pub const TABLE: &[Row] = &[
         convolution::qlinear_conv,
     ),
     row("QLinearMatMul", 10, &[], integer::qlinear_matmul),
+    row(
+        "QuantizeLinear",
+        10,
+        quant::QUANTIZE,
+        quant::quantize_linear,
+    ),
+    contrib("QuickGelu", &["alpha"], fused::quick_gelu),
     row("RMSNormalization", 23, normalise::NORM, normalise::rms_norm),
     row("RNN", 7, recurrent::RECURRENT, recurrent::rnn),
     row("Range", 11, &[], structure::range),
@@ -322,6 +378,7 @@ pub const TABLE: &[Row] = &[
         attention::ROTARY_ATTRIBUTES,
         attention::rotary_embedding,
     ),
+    contrib("RotaryEmbedding", rotary::CONTRIB, rotary::contrib),
     row("Round", 11, &[], elementwise::round),
     row("STFT", 17, &["onesided"], signal::stft),
     row("Scatter", 9, &["axis"], scatter::scatter_elements),
@@ -346,6 +403,16 @@ pub const TABLE: &[Row] = &[
     row("Sin", 7, &[], elementwise::sin),
     row("Sinh", 9, &[], trigonometry::sinh),
     row("Size", 1, &[], shape::size),
+    contrib(
+        "SkipLayerNormalization",
+        &["epsilon"],
+        fused::skip_layer_norm,
+    ),
+    contrib(
+        "SkipSimplifiedLayerNormalization",
+        &["epsilon"],
+        fused::skip_rms_norm,
+    ),
     row("Slice", 1, &["starts", "ends", "axes"], shape::slice),
     row("Softmax", 1, &["axis"], reduce::softmax),
     row(
@@ -371,6 +438,12 @@ pub const TABLE: &[Row] = &[
     row("Swish", 24, &["alpha"], elementwise::swish),
     row("Tan", 7, &[], trigonometry::tan),
     row("Tanh", 6, &[], elementwise::tanh),
+    row(
+        "TensorScatter",
+        24,
+        &["axis", "mode"],
+        cache::tensor_scatter,
+    ),
     row(
         "ThresholdedRelu",
         10,

@@ -242,6 +242,8 @@ fn dram_view(kind: &mut OpKind) -> Option<&mut View> {
         OpKind::PushAll(_)
         | OpKind::AllGather(_)
         | OpKind::MatMul { .. }
+        | OpKind::MatMulCodes { .. }
+        | OpKind::Quant { .. }
         | OpKind::Binary { .. }
         | OpKind::Int { .. }
         | OpKind::Select { .. }

@@ -97,12 +97,17 @@ impl Columns {
 
     /// How a matrix is packed whose product has these columns.
     pub(super) fn panels(&self, k: u32) -> Packing {
-        let whole = !self.split || self.per_core.is_multiple_of(PANEL);
         Packing::Panels {
             k,
             n: self.total,
-            slice: if whole { self.total } else { self.per_core },
+            slice: self.slice(),
         }
+    }
+
+    /// Columns that lie in whole panels of their own.
+    pub(super) fn slice(&self) -> u32 {
+        let whole = !self.split || self.per_core.is_multiple_of(PANEL);
+        if whole { self.total } else { self.per_core }
     }
 }
 
@@ -166,7 +171,7 @@ mod tests {
     fn slices_are_packed_apart_only_if_panels_would_straddle_cores() {
         let slice = |c: Columns| match c.panels(5) {
             Packing::Panels { slice, .. } => slice,
-            Packing::Rows | Packing::Plain => 0,
+            Packing::Rows | Packing::Plain | Packing::Codes(_) => 0,
         };
         assert_eq!(slice(Columns::split(128, 32, 4)), 128);
         assert_eq!(slice(Columns::split(32, 8, 4)), 8);

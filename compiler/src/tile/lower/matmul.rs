@@ -6,6 +6,7 @@ use llmc_isa::{DType, Queue};
 use super::build::{at, page};
 use super::layout::extent;
 use super::memory::copy;
+use super::quant::Turn;
 use super::{Lower, Reason, TileParams, Value};
 use crate::tile::{Expr, Extent, OpKind, PANEL};
 
@@ -75,36 +76,16 @@ impl Lower<'_> {
         let page_bytes = u64::from(tile.panels) * u64::from(tile.k * run);
         let ring = self.build.ring("weights", Queue::Mxu, page_bytes);
 
-        let width = tile.panels * PANEL;
-        let count = self
-            .build
-            .bind(&format!("columns{}", id.0), columns.count());
-        let max_trip = u64::from(panels.div_ceil(tile.panels));
-        // A single tile needs no loop: on a core without columns all its sizes are 0.
-        let trip = if max_trip == 1 {
-            Expr::Const(1)
-        } else {
-            count.clone().ceil_div(i64::from(width))
-        };
-        let n_tile = self.build.begin(&format!("n{}", id.0), trip, max_trip);
-        let whole_tiles = !columns.ragged && columns.per_core % width == 0;
-        let left = if max_trip == 1 {
-            count
-        } else if whole_tiles {
-            Expr::from(i64::from(width))
-        } else {
-            self.build.bind(
-                &format!("left{}", id.0),
-                count - n_tile.clone() * i64::from(width),
-            )
-        };
-        let n = extent(width.min(columns.per_core), left.clone());
-        let tile_panels = extent(tile.panels, left.ceil_div(i64::from(PANEL)));
+        let Turn {
+            index: n_tile,
+            columns: n,
+            panels: tile_panels,
+        } = self.begin_columns(id, columns, tile.panels);
 
         let first_panel = columns.start_panel() + n_tile.clone() * i64::from(tile.panels);
         let panel_bytes = i64::from(k) * i64::from(run);
         let src = first_panel * panel_bytes;
-        let dst = out.at(n_tile * i64::from(width));
+        let dst = out.at(n_tile * i64::from(tile.panels * PANEL));
         let rows = self.rows.extent();
         let one_tile = |lower: &mut Self, k_index: Expr, acc: bool| {
             let k_first = k_index * i64::from(tile.k);

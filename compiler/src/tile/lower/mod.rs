@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `memory` | inputs, embedding, position rows, last row, all-gather, outputs |
 //! | `matmul` | matrix products, streaming packed weights |
+//! | `quant` | products with quantised weights, activations through codes |
 //! | `vector` | elementwise ops, norms, rotary embedding |
 //! | `attention` | state appends and attention, streaming KV blocks |
 //! | `repeat` | the turns of a repeat, as one loop |
@@ -18,6 +19,7 @@ pub(super) mod build;
 mod layout;
 mod matmul;
 mod memory;
+mod quant;
 mod repeat;
 mod vector;
 
@@ -416,6 +418,11 @@ impl Lower<'_> {
             Op::Carry => self.carry(id, node),
             Op::Repeat { count: _ } => self.value(node, 0),
             Op::MatMul => self.matmul(id, node),
+            Op::MatMulDequantized { block, transposed } => {
+                self.matmul_codes(id, node, *block, *transposed)
+            }
+            Op::RoundTrip(codes) => self.round_trip(id, node, *codes),
+            Op::DynamicRoundTrip => self.dynamic_round_trip(id, node),
             Op::Unary(f) => self.unary(id, node, *f),
             Op::Binary(f) => self.binary(id, node, *f),
             Op::SiluMul => self.silu_mul(id, node),
@@ -465,6 +472,7 @@ impl Lower<'_> {
             | Op::Softmax { .. }
             | Op::CumSum { .. }
             | Op::Trilu { .. }
+            | Op::Dequantize { .. }
             | Op::Mask { .. }
             | Op::LayerNorm { .. } => Err(unsupported(&node.op).unwrap_or_default()),
         }
@@ -614,6 +622,9 @@ fn unsupported(op: &Op) -> Option<Reason> {
         Op::Input
         | Op::Const(_)
         | Op::MatMul
+        | Op::MatMulDequantized { .. }
+        | Op::RoundTrip(_)
+        | Op::DynamicRoundTrip
         | Op::Gather { .. }
         | Op::PositionRows { .. }
         | Op::Append { .. }
@@ -644,6 +655,7 @@ fn unsupported(op: &Op) -> Option<Reason> {
         | Op::Softmax { .. }
         | Op::CumSum { .. }
         | Op::Trilu { .. }
+        | Op::Dequantize { .. }
         | Op::Mask { .. }
         | Op::LayerNorm { .. } => Some("chip"),
     };

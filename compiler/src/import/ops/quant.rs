@@ -1,0 +1,398 @@
+//! Quantised weights and activations: whatever an exporter writes becomes `(codes - zero) * scale`.
+//!
+//! Activations that are quantised and dequantised again, by a scale of the file or by one of their own range, are rounded in place:
+//! between the two operators the graph holds the rounded numbers, not the codes. A range of its own is that of each token, not of all tokens of a
+//! launch, so that a result does not depend on how a prompt was cut.
+//!
+//! Within attention over a cache (four axes: heads, scores, weights) nothing is rounded: the attention unit works in f32. That is more exact
+//! than the file asks for, and the user is told.
+
+use llmc_ir::{BinaryOp, Dim, Op, UnaryOp};
+use llmc_tensor::{DType, Tensor};
+
+use super::super::call::Call;
+use super::super::error::OpError;
+use super::super::lower::Lower;
+use super::super::model::ValueIx;
+use super::super::value::{Val, axis_of};
+use super::Out;
+use super::elementwise::cast_to;
+
+/// Attributes of `MatMulNBits`.
+pub const NBITS: &[&str] = &[
+    "K",
+    "N",
+    "accuracy_level",
+    "bits",
+    "block_size",
+    "weight_prepacked",
+];
+/// Attributes of `GatherBlockQuantized`.
+pub const GATHER: &[&str] = &["bits", "block_size", "gather_axis", "quantize_axis"];
+/// Attributes of `DequantizeLinear`.
+pub const DEQUANTIZE: &[&str] = &["axis", "block_size", "output_dtype"];
+/// Attributes of `QuantizeLinear`.
+pub const QUANTIZE: &[&str] = &[
+    "axis",
+    "block_size",
+    "output_dtype",
+    "precision",
+    "saturate",
+];
+
+fn tensor(made: Result<Tensor, llmc_tensor::TensorError>) -> Result<Tensor, OpError> {
+    made.map_err(|e| OpError::input(e.to_string()))
+}
+
+fn size(n: i64, what: &str) -> Result<usize, OpError> {
+    usize::try_from(n)
+        .ok()
+        .filter(|n| *n > 0)
+        .ok_or_else(|| OpError::input(format!("{what} is {n}")))
+}
+
+fn constant<'v>(val: &'v Val, what: &str) -> Result<&'v Tensor, OpError> {
+    val.as_const().ok_or_else(|| {
+        OpError::unsupported(
+            format!("{what} that are no constants are not supported"),
+            "",
+        )
+    })
+}
+
+/// Unsigned codes of so many bits.
+fn codes_of(bits: i64) -> Result<DType, OpError> {
+    match bits {
+        2 => Ok(DType::U2),
+        4 => Ok(DType::U4),
+        8 => Ok(DType::U8),
+        _ => Err(OpError::unsupported(
+            format!("codes of {bits} bits are not supported"),
+            "quantise to 2, 4 or 8 bits",
+        )),
+    }
+}
+
+/// Rows of packed codes: `[rows, columns]`, where a row begins at a byte and may be longer.
+fn unpacked(packed: &Tensor, dtype: DType, rows: usize, columns: usize) -> Result<Tensor, OpError> {
+    let stride = packed.elements() / rows.max(1) * 8 / dtype.bits();
+    if stride < columns || packed.elements() % rows.max(1) != 0 {
+        return Err(OpError::input(format!(
+            "{} bytes are not {rows} rows of {columns} codes",
+            packed.elements()
+        )));
+    }
+    let whole = tensor(Tensor::new(dtype, [rows, stride], packed.data().clone()))?;
+    if stride == columns {
+        return Ok(whole);
+    }
+    let bytes = tensor(whole.cast(DType::U8))?;
+    let kept: Vec<u8> = bytes
+        .bytes()
+        .chunks(stride)
+        .flat_map(|r| &r[..columns])
+        .copied()
+        .collect();
+    let kept = tensor(Tensor::new(DType::U8, [rows, columns], kept))?;
+    tensor(kept.cast(dtype))
+}
+
+/// Zero points of `[rows, blocks]`: packed as the codes are, floats that are whole numbers, or absent for half of the range.
+fn zero_points(
+    zero: Option<&Val>,
+    bits: i64,
+    rows: usize,
+    blocks: usize,
+) -> Result<Tensor, OpError> {
+    let half = 1i64 << (bits - 1);
+    let Some(zero) = zero else {
+        return tensor(Tensor::from_i64(DType::U8, [1, 1], &[half]));
+    };
+    let zero = constant(zero, "zero points")?;
+    if !zero.dtype().is_float() {
+        return unpacked(zero, codes_of(bits)?, rows, blocks);
+    }
+    let values = zero.to_f64_vec();
+    if values
+        .iter()
+        .any(|z| z.fract() != 0.0 || !(0.0..=255.0).contains(z))
+    {
+        return Err(OpError::unsupported(
+            "zero points between codes are not supported",
+            "quantise with integer zero points",
+        ));
+    }
+    tensor(Tensor::from_f64(DType::U8, [rows, blocks], &values))
+}
+
+/// `MatMulNBits`: x times the transpose of dequantised `[N, K]`.
+pub fn matmul_nbits(cx: &mut Lower, call: &Call) -> Out {
+    let attributes = call.attributes();
+    let bits = attributes.int_or("bits", 4)?;
+    let dtype = codes_of(bits)?;
+    let k = size(attributes.int_required("K")?, "K")?;
+    let n = size(attributes.int_required("N")?, "N")?;
+    let block = size(attributes.int_required("block_size")?, "block_size")?;
+    if attributes.flag_or("weight_prepacked", false)? || call.optional(4).is_some() {
+        return Err(OpError::unsupported(
+            "weights in the order of one processor, or with g_idx, are not supported",
+            "export without prepacking",
+        ));
+    }
+    let blocks = k.div_ceil(block);
+    let codes = unpacked(constant(call.input(1)?, "weights")?, dtype, n, k)?;
+    let scales = tensor(constant(call.input(2)?, "scales")?.reshape([n, blocks]))?;
+    let zero = zero_points(call.optional(3), bits, n, blocks)?;
+    let op = match block % 16 == 0 || block >= k {
+        true => Op::MatMulDequantized {
+            block,
+            transposed: true,
+        },
+        false => {
+            return Err(OpError::unsupported(
+                format!("blocks of {block} are not supported"),
+                "",
+            ));
+        }
+    };
+    let [codes, scales, zero] = [codes, scales, zero].map(Val::constant);
+    let mut out = cx.apply(op, &[call.input(0)?, &codes, &scales, &zero])?;
+    if let Some(bias) = call.optional(5) {
+        out = cx.apply(Op::Binary(BinaryOp::Add), &[&out, bias])?;
+    }
+    Ok(vec![out])
+}
+
+/// `GatherBlockQuantized`: rows of a dequantised table.
+pub fn gather_block_quantized(cx: &mut Lower, call: &Call) -> Out {
+    let attributes = call.attributes();
+    let data = constant(call.input(0)?, "codes")?.clone();
+    let rank = data.rank();
+    let gather = axis_of(attributes.int_or("gather_axis", 0)?, rank)?;
+    let axis = axis_of(attributes.int_or("quantize_axis", 1)?, rank)?;
+    if rank != 2 || gather != 0 || axis != 1 {
+        return Err(OpError::unsupported(
+            "only rows of a matrix in blocks of columns are supported",
+            "",
+        ));
+    }
+    let bits = attributes.int_or("bits", 4)?;
+    let block = size(attributes.int_or("block_size", 128)?, "block_size")?;
+    let rows = data.shape()[0];
+    let scales = constant(call.input(2)?, "scales")?.clone();
+    let blocks = scales.elements() / rows.max(1);
+    let scales = tensor(scales.reshape([rows, blocks]))?;
+    let (codes, zero) = match data.dtype() {
+        DType::U8 => {
+            let columns = data.shape()[1] * 8 / size(bits, "bits")?;
+            let codes = unpacked(&data, codes_of(bits)?, rows, columns)?;
+            (codes, zero_points(call.optional(3), bits, rows, blocks)?)
+        }
+        dtype => {
+            let zero = match call.optional(3) {
+                Some(zero) => tensor(constant(zero, "zero points")?.reshape([rows, blocks]))?,
+                None => tensor(Tensor::from_i64(dtype, [1, 1], &[0]))?,
+            };
+            (data, zero)
+        }
+    };
+    let [codes, scales, zero] = [codes, scales, zero].map(Val::constant);
+    let table = cx.apply(Op::Dequantize { axis, block }, &[&codes, &scales, &zero])?;
+    Ok(vec![cx.apply(
+        Op::Gather { axis: 0 },
+        &[&table, call.input(1)?],
+    )?])
+}
+
+/// Scale and zero point with the rank of the codes, and the axis and block they go by.
+fn by_axis(
+    cx: &mut Lower,
+    call: &Call,
+    rank: usize,
+    codes: DType,
+) -> Result<(Val, Val, usize, usize), OpError> {
+    let attributes = call.attributes();
+    let scale = call.input(1)?;
+    let extents = cx.ty(scale)?.shape.clone();
+    let block = attributes.int_or("block_size", 0)?;
+    let (axis, block) = match (extents.len(), block) {
+        (_, n) if n > 0 => (
+            axis_of(attributes.int_or("axis", 1)?, rank)?,
+            size(n, "block_size")?,
+        ),
+        (1, _) if !extents[0].is(1) => (axis_of(attributes.int_or("axis", 1)?, rank)?, 1),
+        _ => (rank.saturating_sub(1), 1),
+    };
+    let zero = match call.optional(2) {
+        Some(zero) => zero.clone(),
+        None => Val::constant(tensor(Tensor::from_i64(codes, vec![1; rank], &[0]))?),
+    };
+    let shape_of = |cx: &Lower, by: &Val| -> Result<Vec<Dim>, OpError> {
+        let own = cx.ty(by)?.shape.clone();
+        if own.len() == rank && rank > 1 {
+            return Ok(own);
+        }
+        let mut shape = vec![Dim::one(); rank];
+        if own.len() == 1 && !own[0].is(1) {
+            shape[axis] = own[0].clone();
+        }
+        Ok(shape)
+    };
+    let (scale_shape, zero_shape) = (shape_of(cx, scale)?, shape_of(cx, &zero)?);
+    let scale = cx.reshape(scale, scale_shape)?;
+    let zero = cx.reshape(&zero, zero_shape)?;
+    Ok((scale, zero, axis, block))
+}
+
+/// `DequantizeLinear`.
+pub fn dequantize_linear(cx: &mut Lower, call: &Call) -> Out {
+    let codes = call.input(0)?;
+    if codes.is_data() && codes.dtype()?.is_float() {
+        // Rounded already, see the top of this file.
+        return Ok(vec![codes.clone()]);
+    }
+    // Codes of a table that rows are picked from: dequantise the table.
+    if let Some((table, indices)) = cx.picked_rows(codes) {
+        let rank = cx.ty(&table)?.rank();
+        if !cx.ty(call.input(1)?)?.elements().is(1) {
+            return Err(OpError::unsupported(
+                "picked rows with a scale for each column are not supported",
+                "",
+            ));
+        }
+        let (scale, zero, axis, block) = by_axis(cx, call, rank, table.dtype()?)?;
+        let table = cx.apply(Op::Dequantize { axis, block }, &[&table, &scale, &zero])?;
+        return Ok(vec![cx.apply(Op::Gather { axis: 0 }, &[&table, &indices])?]);
+    }
+    let rank = cx.ty(codes)?.rank();
+    if rank == 0 {
+        // Numbers alone: no axis to go by.
+        let wide = cast_to(cx, codes, DType::I32)?;
+        let wide = match call.optional(2) {
+            None => wide,
+            Some(zero) => {
+                let zero = cast_to(cx, zero, DType::I32)?;
+                cx.apply(Op::Binary(BinaryOp::Sub), &[&wide, &zero])?
+            }
+        };
+        let wide = cast_to(cx, &wide, call.input(1)?.dtype()?)?;
+        return Ok(vec![
+            cx.apply(Op::Binary(BinaryOp::Mul), &[&wide, call.input(1)?])?,
+        ]);
+    }
+    let (scale, zero, axis, block) = by_axis(cx, call, rank, codes.dtype()?)?;
+    Ok(vec![cx.apply(
+        Op::Dequantize { axis, block },
+        &[codes, &scale, &zero],
+    )?])
+}
+
+/// `QuantizeLinear`; of tokens, only what is dequantised again by the same scale.
+pub fn quantize_linear(cx: &mut Lower, call: &Call) -> Out {
+    let (x, scale) = (call.input(0)?, call.input(1)?);
+    let zero = match call.optional(2) {
+        Some(zero) => zero.clone(),
+        None => Val::constant(tensor(Tensor::from_i64(DType::U8, Vec::new(), &[0]))?),
+    };
+    let codes = zero.dtype()?;
+    if x.is_data() {
+        if cx.within_attention(x)? {
+            return Ok(vec![x.clone()]);
+        }
+        let output = call.node.outputs.first().copied().flatten();
+        let by = |i: usize| call.node.inputs.get(i).copied().flatten();
+        let back = output.is_some_and(|output| {
+            cx.all_users(output, |user, at| {
+                let same = |i: usize| user.inputs.get(i).copied().flatten() == by(i);
+                user.op == "DequantizeLinear" && at == 0 && same(1) && same(2)
+            })
+        });
+        if !back {
+            return Err(OpError::unsupported(
+                "quantised values of tokens that are not dequantised at once are not supported",
+                "export in the QDQ format",
+            ));
+        }
+        return Ok(vec![cx.apply(Op::RoundTrip(codes), &[x, scale, &zero])?]);
+    }
+    let scaled = cx.apply(Op::Binary(BinaryOp::Div), &[x, scale])?;
+    let rounded = cx.apply(Op::Unary(UnaryOp::Round), &[&scaled])?;
+    let offset = cast_to(cx, &zero, rounded.dtype()?)?;
+    let mut code = cx.apply(Op::Binary(BinaryOp::Add), &[&rounded, &offset])?;
+    let all = 2f64.powi(codes.bits() as i32);
+    let (low, high) = match codes.is_signed_int() {
+        true => (-all / 2.0, all / 2.0 - 1.0),
+        false => (0.0, all - 1.0),
+    };
+    for (bound, op) in [(low, BinaryOp::Max), (high, BinaryOp::Min)] {
+        let bound = cx.scalar_of(code.dtype()?, bound)?;
+        code = cx.apply(Op::Binary(op), &[&code, &bound])?;
+    }
+    Ok(vec![cast_to(cx, &code, codes)?])
+}
+
+/// `DynamicQuantizeLinear` before `MatMulInteger`: the rounded numbers, with a scale of 1.
+pub fn dynamic_quantize_linear(cx: &mut Lower, call: &Call) -> Out {
+    let x = call.input(0)?;
+    let output = |i: usize| call.node.outputs.get(i).copied().flatten();
+    let (codes, zero) = (output(0), output(2));
+    let product = |user: &super::super::model::Node, at: usize, wanted: usize| {
+        let operand = |i: usize| user.inputs.get(i).copied().flatten();
+        user.op == "MatMulInteger" && at == wanted && operand(0) == codes && operand(2) == zero
+    };
+    let fits = |ix: Option<ValueIx>, wanted: usize| {
+        ix.is_none_or(|ix| cx.all_users(ix, |user, at| product(user, at, wanted)))
+    };
+    let scale_fits = output(1).is_none_or(|ix| cx.all_users(ix, |user, _| user.op == "Mul"));
+    if !x.is_data() || !fits(codes, 0) || !fits(zero, 2) || !scale_fits {
+        return Err(OpError::unsupported(
+            "a dynamic quantisation that is not for MatMulInteger is not supported",
+            "quantise with MatMulNBits or in the QDQ format",
+        ));
+    }
+    let rounded = cx.apply(Op::DynamicRoundTrip, &[x])?;
+    let zero = Val::constant(tensor(Tensor::from_i64(DType::U8, Vec::new(), &[0]))?);
+    Ok(vec![rounded, cx.scalar(1.0), zero])
+}
+
+/// A quantised `[k, n]` on the right of a product.
+fn right(cx: &mut Lower, codes: &Val, scale: &Val, zero: Option<&Val>) -> Result<Val, OpError> {
+    let columns = |cx: &mut Lower, by: &Val| {
+        let n = cx.ty(by)?.elements();
+        cx.reshape(by, vec![Dim::one(), n])
+    };
+    let scale = columns(cx, scale)?;
+    let zero = match zero {
+        Some(zero) => columns(cx, zero)?,
+        None => Val::constant(tensor(Tensor::from_i64(codes.dtype()?, [1, 1], &[0]))?),
+    };
+    cx.apply(
+        Op::Dequantize { axis: 1, block: 1 },
+        &[codes, &scale, &zero],
+    )
+}
+
+/// `MatMulInteger` of dynamically quantised tokens; the scales follow as factors.
+pub fn matmul_integer(cx: &mut Lower, call: &Call) -> Out {
+    let x = call.input(0)?;
+    if !x.is_data() || !x.dtype()?.is_float() {
+        return Err(OpError::unsupported(
+            "only products of dynamically quantised values with constants are supported",
+            "",
+        ));
+    }
+    let one = cx.scalar(1.0);
+    let weight = right(cx, call.input(1)?, &one, call.optional(3))?;
+    Ok(vec![cx.apply(Op::MatMul, &[x, &weight])?])
+}
+
+/// `DynamicQuantizeMatMul`: the product of tokens, rounded each over its own range, with a quantised matrix.
+pub fn dynamic_quantize_matmul(cx: &mut Lower, call: &Call) -> Out {
+    let rounded = cx.apply(Op::DynamicRoundTrip, &[call.input(0)?])?;
+    let weight = right(cx, call.input(1)?, call.input(2)?, call.optional(3))?;
+    let mut out = cx.apply(Op::MatMul, &[&rounded, &weight])?;
+    if let Some(bias) = call.optional(4) {
+        out = cx.apply(Op::Binary(BinaryOp::Add), &[&out, bias])?;
+    }
+    Ok(vec![out])
+}
