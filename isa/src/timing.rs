@@ -1,15 +1,17 @@
 //! What a resolved instruction costs on a chip: the one timing model of compiler and emulator.
 //!
 //! All times are whole cycles of the chip clock, in integer arithmetic. An engine is occupied `busy` cycles; its results are
-//! visible `latency` cycles later. DRAM is a server that all cores share: a transfer occupies it [`dram_cycles`], in the
-//! order the requests arrive. A message between cores takes [`noc_latency`] after it has left; [`Noc`] has the links as servers.
+//! visible `latency` cycles later. The channels of the DRAM are servers that all cores share ([`Dram`]), in the order the requests
+//! arrive. A message between cores takes [`noc_latency`] after it has left; [`Noc`] has the links as servers.
 //!
 //! What the manual says of each instruction's time, energy and faults is in [`describe`](fn@describe).
 
 mod describe;
+mod dram;
 mod noc;
 
 pub use describe::{Description, FAULTS, describe};
+pub use dram::Dram;
 pub use noc::{Noc, Sent};
 
 pub(crate) use describe::DOC;
@@ -27,7 +29,7 @@ pub struct Cost {
     pub busy: u64,
     /// Further cycles until its results are visible; the engine is free by then.
     pub latency: u64,
-    /// Bytes moved to or from DRAM in whole bursts, which also occupy the DRAM server ([`dram_cycles`]).
+    /// Bytes moved to or from DRAM in whole bursts, which also occupy its channels ([`Dram`]).
     pub dram_bytes: u64,
     /// Bytes sent into the NoC, once for a multicast.
     pub noc_bytes: u64,
@@ -161,7 +163,7 @@ fn volume<const N: usize>(n: [u32; N]) -> u64 {
 
 // --- shared resources ------------------------------------------------------------------------------------------------
 
-/// Cycles the DRAM server is occupied by a transfer of `bytes`: `ceil(bytes / bandwidth * clock)`.
+/// Cycles that all channels of the DRAM together take for `bytes`: `ceil(bytes / bandwidth * clock)`. A transfer alone takes no fewer.
 pub fn dram_cycles(bytes: u64, chip: &Chip) -> u64 {
     let cycles = u128::from(bytes) * u128::from(chip.chip_clock_mhz());
     u64::try_from(cycles.div_ceil(u128::from(chip.dram_bandwidth_mb_per_s()))).unwrap_or(u64::MAX)

@@ -68,7 +68,7 @@ pub struct LaunchStats {
     pub cycles: u64,
     /// Instructions of all controllers; an engine instruction counts once.
     pub instructions: u64,
-    /// Cycles the DRAM transferred data.
+    /// Cycles the DRAM transferred data, on average over its channels.
     pub dram_busy: u64,
     /// Sums over all instructions.
     pub totals: Totals,

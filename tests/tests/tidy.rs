@@ -1,5 +1,6 @@
-//! The rules of the house: which crate knows which, how long a file may get, what may not be left lying about.
+//! The rules of the house: which crate knows which, how long a file may get, what may not be left lying about, what must have a case.
 
+use llmc_runtime_emu::FaultKind;
 use llmc_tests::root;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -228,4 +229,42 @@ fn documents_point_at_things_that_exist() {
             }
         }
     }
+}
+
+/// Programs that must fail are in `tests/cases/fault`; `tests/tests/faults.rs` runs them.
+#[test]
+fn each_fault_and_each_instruction_has_a_case() {
+    // Expectations that are being rewritten are read by the next run.
+    if std::env::var_os("LLMC_BLESS").is_some() {
+        return;
+    }
+    let mut cases = Vec::new();
+    files(&root().join("tests/cases/fault"), &[".s"], &mut cases);
+    assert!(cases.len() >= 60, "only {} programs must fail", cases.len());
+    let mut kinds: BTreeSet<&str> = FaultKind::NAMES.iter().copied().collect();
+    // Refused before anything runs.
+    let mut refusals = BTreeSet::from(["undefined opcode", "must be 0", "not supported"]);
+    let mut rows: BTreeSet<&str> = llmc_isa::inst::ROWS.iter().map(|row| row.name).collect();
+    for path in &cases {
+        let text = fs::read_to_string(path).unwrap();
+        let expected: Vec<_> = text.lines().filter_map(|l| l.strip_prefix(";= ")).collect();
+        let fails = |l: &&str| l.starts_with("fault ") || *l == "refused";
+        assert!(
+            expected.first().is_some_and(fails),
+            "{} does not fail",
+            relative(path)
+        );
+        for line in &expected {
+            if let Some(kind) = line.strip_prefix("fault ") {
+                kinds.remove(kind);
+            }
+            refusals.retain(|r| !line.contains(r));
+        }
+        let program = llmc_isa::asm::assemble(&text).unwrap();
+        let code = program.entries.iter().flat_map(|(_, code)| code);
+        code.for_each(|inst| _ = rows.remove(inst.row().name));
+    }
+    assert!(kinds.is_empty(), "no case shows {kinds:?}");
+    assert!(refusals.is_empty(), "no case is refused for {refusals:?}");
+    assert!(rows.is_empty(), "no case that fails has {rows:?}");
 }

@@ -199,6 +199,20 @@ impl Checker<'_> {
                 format!("is {burst}, which is no power of two"),
             );
         }
+        let (piece, burst) = (chip.dram_interleave_bytes(), chip.dram_burst_bytes());
+        if !piece.is_power_of_two() {
+            self.report(
+                "dram.interleave_bytes",
+                format!("is {piece}, which is no power of two"),
+            );
+        } else if piece < burst {
+            self.report(
+                "dram.interleave_bytes",
+                format!(
+                    "is {piece}, less than a burst of {burst} bytes, which comes from one channel"
+                ),
+            );
+        }
     }
 
     fn rates(&mut self) {

@@ -334,6 +334,10 @@ params! {
     dram_latency_ns: u64 = "dram" "latency_ns" Int(0, 1_000_000);
     /// Bytes of the smallest access; each contiguous block is rounded up to it.
     dram_burst_bytes: u64 = "dram" "burst_bytes" Int(1, 4096);
+    /// Channels that serve requests independently, each with an equal part of the bandwidth.
+    dram_channels: u64 = "dram" "channels" Int(1, 1024);
+    /// Bytes that lie in a channel before addresses go on in the next one.
+    dram_interleave_bytes: u64 = "dram" "interleave_bytes" Int(1, 16384);
 
     /// Energy of an f32 multiply-accumulate, in pJ.
     energy_mac_f32_pj: f64 = "energy" "mac_f32_pj" Float(0.0, 1e6);

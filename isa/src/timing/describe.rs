@@ -282,11 +282,14 @@ Times are whole cycles of the one clock. Parameters are those of the chip file (
   tokens are there. It occupies its engine for the cycles of its formula, at least 1. Results are visible, and a following `sem.post` takes
   effect, after its latency, while the engine goes on. An instruction with an extent of 0 takes 1 cycle and touches nothing.
 * **SRAM** has a port for every engine; engines do not slow each other down.
-* **DRAM.** Addresses are interleaved over the channels so finely that a transfer uses all of them alike. The channels are therefore one
-  server of `dram.bandwidth_mb_per_s`, shared by all cores. It serves transfers one at a time in the order in which they start, at equal cycles
-  by core and queue, and counts in fractions of a cycle; a transfer occupies it for its bytes, each contiguous block rounded up to
-  `dram.burst_bytes`. The engine is occupied until the later of its own formula and the end of that service. `dram.latency_ns` comes on top and
-  overlaps with later transfers. Banks, rows, refresh and the turnaround between reads and writes are not modelled.
+* **DRAM.** Address a lies in channel `a / dram.interleave_bytes mod dram.channels`. Each channel has an equal part of
+  `dram.bandwidth_mb_per_s`, is shared by all cores, and serves requests one at a time in the order in which transfers start, at equal cycles
+  by core and queue; it counts in fractions of a cycle. A transfer asks each channel for the bytes it has there, and has been served when the
+  last channel is done (`isa::timing::Dram`): one below `dram.interleave_bytes * dram.channels` bytes, or with a stride of that, has only
+  part of the bandwidth. Each contiguous block begins at the burst of its first byte; its length and the strides are rounded up to
+  `dram.burst_bytes`. Rows by index count as if they lay one after the other from row 0. The engine is occupied until the later of its own
+  formula and the end of that service. `dram.latency_ns` comes on top and overlaps with later transfers. Banks, rows, refresh and the
+  turnaround between reads and writes are not modelled.
 * **Network.** A mesh, x before y. A core's messages and tokens arrive `hops * noc.hop_cycles` after they have left; to all cores, after the longest
   such way. A push occupies its engine at the rate of the narrower of port and link; a multicast leaves once, and is copied by the routers.
   Links are servers (`isa::timing::Noc`): a push waits for the links of its way that earlier ones still occupy, in the order of their starts.

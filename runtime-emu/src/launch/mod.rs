@@ -10,7 +10,7 @@
 //! * An engine starts an instruction when it was dispatched and the one before it has left the engine. It is occupied for
 //!   `Cost::busy` cycles, for a transfer from or to DRAM also until the DRAM has served it. Results are visible
 //!   `Cost::latency` cycles later.
-//! * The DRAM serves transfers one at a time in the order they start, in fractions of a cycle.
+//! * Each channel of the DRAM serves transfers one at a time in the order they start, in fractions of a cycle.
 //! * A post takes effect when all earlier instructions of its queue have completed (for a push: when the data have left),
 //!   plus the way to the receiving core, which is the way that pushed data take.
 //!
@@ -98,29 +98,6 @@ struct Engine {
     arrived_at: u64,
 }
 
-/// The DRAM as a server: time is counted in 1 / bandwidth cycles, so that transfers lose no fraction.
-struct DramServer {
-    clock_hz: u128,
-    bytes_per_s: u128,
-    /// Cycle at which it is free, times `bytes_per_s`.
-    free_at: u128,
-    bytes: u64,
-}
-
-impl DramServer {
-    /// Cycle at which a transfer that starts at `now` has been served.
-    fn serve(&mut self, now: u64, bytes: u64) -> u64 {
-        let start = self.free_at.max(u128::from(now) * self.bytes_per_s);
-        self.free_at = start + u128::from(bytes) * self.clock_hz;
-        self.bytes += bytes;
-        self.free_at.div_ceil(self.bytes_per_s) as u64
-    }
-
-    fn busy(&self) -> u64 {
-        (u128::from(self.bytes) * self.clock_hz).div_ceil(self.bytes_per_s) as u64
-    }
-}
-
 /// A trap with the instruction it belongs to.
 struct Stop {
     kind: FaultKind,
@@ -149,7 +126,7 @@ pub(crate) struct Launch<'a> {
     last_arrival: u64,
     /// Cycles from each core to each other.
     ways: Vec<u64>,
-    dram: DramServer,
+    dram: timing::Dram,
     noc: timing::Noc,
     stats: LaunchStats,
 }
@@ -206,12 +183,7 @@ impl<'a> Launch<'a> {
             events: Events::default(),
             last_arrival: 0,
             ways: ways(&req),
-            dram: DramServer {
-                clock_hz: req.chip.clock_hz().into(),
-                bytes_per_s: u128::from(req.chip.dram_bytes_per_s()).max(1),
-                free_at: 0,
-                bytes: 0,
-            },
+            dram: timing::Dram::new(req.chip),
             noc: timing::Noc::new(req.chip),
             stats: LaunchStats {
                 cores: vec![CoreStats::default(); n],
@@ -444,7 +416,7 @@ impl<'a> Launch<'a> {
         let cost: Cost = timing::cost(inst, self.req.chip);
         let mut free_at = now + cost.busy;
         if cost.dram_bytes > 0 {
-            free_at = free_at.max(self.dram.serve(now, cost.dram_bytes));
+            free_at = free_at.max(self.dram.serve(now, inst));
         }
         if let (Inst::DmaPush(i), true) = (inst, cost.noc_bytes > 0) {
             // The data leave when the engine has been set up.
