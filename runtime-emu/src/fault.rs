@@ -238,6 +238,8 @@ pub enum FaultKind {
         range: (u64, u64),
         /// First byte that was never written.
         at: u64,
+        /// Bytes of the operand near it that were written in this launch, from and to, and by what.
+        neighbour: Option<(u64, u64, Box<Site>)>,
     },
     /// Two accesses that no semaphore orders, one of them a write.
     Race {
@@ -525,10 +527,23 @@ impl fmt::Display for FaultKind {
                 space,
                 range: (start, end),
                 at,
-            } => write!(
-                f,
-                "read of uninitialised memory: operand `{operand}` covers {space} {start:#x}..{end:#x}, and byte {at:#x} was never written"
-            ),
+                neighbour,
+            } => {
+                let since = match space {
+                    Space::Sram(_) => " since the launch began",
+                    Space::Dram => "",
+                };
+                write!(
+                    f,
+                    "read of uninitialised memory: operand `{operand}` covers {space} {start:#x}..{end:#x}, and byte {at:#x} was never written{since}"
+                )?;
+                match neighbour {
+                    Some((from, to, site)) => {
+                        write!(f, "\n    {from:#x}..{to:#x} of it was written by {site}")
+                    }
+                    None => Ok(()),
+                }
+            }
             FaultKind::Race {
                 operand,
                 space,

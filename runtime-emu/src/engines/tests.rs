@@ -98,7 +98,9 @@ fn execute(e: &mut Effect<'_>, inst: &Inst) -> Option<Result<(), Trap>> {
         Inst::AttInit(i) => e.att_init(i),
         Inst::AttStep(i) => e.att_step(i),
         Inst::AttFin(i) => e.att_fin(i),
-        _ => return None,
+        Inst::SemWait(_) | Inst::SemPost(_) => return None,
+        _ if inst.queue().is_none() => return None,
+        _ => panic!("`{}` is not compared with its accesses", inst.row().name),
     })
 }
 

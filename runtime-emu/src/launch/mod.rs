@@ -26,7 +26,7 @@ mod stuck;
 use crate::engines::Scratch;
 use crate::fault::{Fault, FaultKind, Leftover, Origin, Site, Space, Unit};
 use crate::kernels::Kernels;
-use crate::memory::{Conflict, Memory, Trap};
+use crate::memory::{Conflict, Epoch, Memory, Trap};
 use crate::stats::{CoreStats, LaunchStats};
 use crate::threads::Threads;
 use clocks::Clocks;
@@ -485,10 +485,17 @@ impl<'a> Launch<'a> {
         Ok(())
     }
 
+    /// The instruction of an earlier access.
+    fn earlier(&self, epoch: Epoch) -> Site {
+        let actor = epoch.actor as usize;
+        let pc = self.clocks.pc(epoch).unwrap_or_default();
+        self.site(core_of(actor), Unit::Engine(queue_of(actor)), pc, None)
+    }
+
     /// A trap becomes a fault: the earlier access of a race is looked up.
     #[cold]
     fn stop(
-        &self,
+        &mut self,
         trap: Trap,
         core: u32,
         unit: Unit,
@@ -504,12 +511,17 @@ impl<'a> Launch<'a> {
                 range,
                 conflict: Conflict::Uninit { at },
                 ..
-            } => FaultKind::Uninit {
-                operand,
-                space,
-                range,
-                at,
-            },
+            } => {
+                let neighbour = self.memory.neighbour(space, range, at);
+                FaultKind::Uninit {
+                    operand,
+                    space,
+                    range,
+                    at,
+                    neighbour: neighbour
+                        .map(|(from, to, by)| (from, to, Box::new(self.earlier(by)))),
+                }
+            }
             Trap::Conflict {
                 operand,
                 space,
@@ -523,10 +535,7 @@ impl<'a> Launch<'a> {
                     },
                 ..
             } => {
-                let actor = earlier.actor as usize;
-                let pc = self.clocks.pc(earlier).unwrap_or_default();
-                let earlier =
-                    Box::new(self.site(core_of(actor), Unit::Engine(queue_of(actor)), pc, None));
+                let earlier = Box::new(self.earlier(earlier));
                 FaultKind::Race {
                     operand,
                     space,

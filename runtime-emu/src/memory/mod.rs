@@ -97,6 +97,20 @@ impl Memory {
         self.dram.shadow().settle();
     }
 
+    /// What of `range` was written in this launch nearest to byte `at`, which was not: where, and by whom.
+    pub(crate) fn neighbour(
+        &mut self,
+        space: Space,
+        range: (u64, u64),
+        at: u64,
+    ) -> Option<(u64, u64, Epoch)> {
+        let shadow = match space {
+            Space::Sram(core) => &mut self.srams.get_mut(core as usize)?.shadow,
+            Space::Dram => self.dram.shadow(),
+        };
+        shadow.neighbour(range, at)
+    }
+
     /// Claims a read of SRAM by operand `operand`, whose elements have `align` bytes.
     #[inline]
     pub(crate) fn sram_read(

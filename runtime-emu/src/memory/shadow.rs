@@ -182,6 +182,19 @@ impl Shadow {
         })
     }
 
+    /// The bytes of `start..end` that were written in this launch nearest to `at`, in its page: where, and by whom.
+    pub fn neighbour(&mut self, (start, end): (u64, u64), at: u64) -> Option<(u64, u64, Epoch)> {
+        let base = at / PAGE * PAGE;
+        let runs = self.pages.get_mut(at / PAGE).runs.iter();
+        let written = runs.filter(|run| run.write.clock > 0).map(|run| {
+            let (from, to) = (base + u64::from(run.start), base + u64::from(run.end));
+            (from.max(start), to.min(end), run.write)
+        });
+        written
+            .filter(|(from, to, _)| from < to)
+            .min_by_key(|(from, ..)| from.abs_diff(at))
+    }
+
     /// Marks `len` bytes at `start` as never written.
     pub fn forget(&mut self, start: u64, len: u64) {
         let done: Result<(), Conflict> = self.each_page(start, len, |page, _, a, b| {

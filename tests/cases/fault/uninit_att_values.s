@@ -8,7 +8,7 @@
     att.step state=[0x200], q=[0x0], k=[0x10], k_s0=16, v=[0x20], v_s0=16, rows=1, heads=1, d=4, kv=1, scale=1.0
     ctl.halt
 ;= fault uninitialised-read
-;= program fault: read of uninitialised memory: operand `v` covers SRAM of core 0 0x20..0x30, and byte 0x20 was never written
+;= program fault: read of uninitialised memory: operand `v` covers SRAM of core 0 0x20..0x30, and byte 0x20 was never written since the launch began
 ;=     at core 0 att pc 4: att.step state=[0x200], k=[0x10], k_s0=16, v=[0x20], v_s0=16, rows=1, heads=1, d=4, kv=1, scale=1.0
 ;=         from tile op `att step v=page kv[0]` <- graph node `%19 attention` <- ONNX `node_MatMul_268`, `node_Softmax_270`
 ;=     in entry `main`, cycle 35

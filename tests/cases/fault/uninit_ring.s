@@ -11,7 +11,7 @@
     mxu.mm dst=[0x200], a=[0x0], b=[r1+0x100], m=1, n=16, k=1
     ctl.halt
 ;= fault uninitialised-read
-;= program fault: read of uninitialised memory: operand `b` covers SRAM of core 0 0x140..0x180, and byte 0x140 was never written
+;= program fault: read of uninitialised memory: operand `b` covers SRAM of core 0 0x140..0x180, and byte 0x140 was never written since the launch began
 ;=     at core 0 mxu pc 5: mxu.mm dst=[0x200], b=[0x140], m=1, n=16, k=1
 ;=         from tile op `mxu mm c[0] += a[0] * page w[0]` <- graph node `%7 matmul` <- ONNX `/layers.0/MatMul`
 ;=     touching ring `w`, page 1, byte 0x0

@@ -4,7 +4,7 @@
     vpu.select dst=f32[0x100], a=f32[0x0], b=f32[0x0], mask=f32[0x20], n0=1, n1=1, n2=4
     ctl.halt
 ;= fault uninitialised-read
-;= program fault: read of uninitialised memory: operand `mask` covers SRAM of core 0 0x20..0x30, and byte 0x20 was never written
+;= program fault: read of uninitialised memory: operand `mask` covers SRAM of core 0 0x20..0x30, and byte 0x20 was never written since the launch began
 ;=     at core 0 vpu pc 1: vpu.select dst=f32[0x100], mask=f32[0x20], n0=1, n1=1, n2=4
 ;=     in entry `main`, cycle 17
 ;=     help: SRAM holds nothing at the start of a launch; is a load or a wait missing?
