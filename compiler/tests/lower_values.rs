@@ -186,3 +186,20 @@ fn score() {
         );
     }
 }
+
+#[test]
+fn norms() {
+    for cores in [1, 2] {
+        check("norms.txt", cores, params(4, 4096, 8), &[1, 7, 4]);
+        check("norms.txt", cores, params(1, 4096, 8), &[5]);
+    }
+}
+
+#[test]
+fn ops_within_rows() {
+    for cores in [1, 2] {
+        check("rowwise.txt", cores, params(4, 4096, 8), &[1, 7, 4]);
+        check("rowwise.txt", cores, params(1, 4096, 8), &[5]);
+        check("rowwise_decode.txt", cores, params(4, 4096, 8), &[1, 1]);
+    }
+}

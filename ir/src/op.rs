@@ -432,7 +432,8 @@ pub enum Op {
         /// The state.
         state: StateId,
     },
-    /// `(x [.., d], w [d])` x / sqrt(mean(x^2) + eps) * w over the last dim.
+    /// `(x [.., n * d], w [d])` x / sqrt(mean(x^2) + eps) * w over each run of d elements of the last dim: over all of
+    /// it if n is 1, else over each head.
     RmsNorm {
         /// Added to the mean square.
         eps: Real,

@@ -22,6 +22,7 @@ pub mod roll;
 pub mod shard;
 pub mod specialise;
 pub mod tables;
+pub mod unpack;
 
 use std::time::{Duration, Instant};
 
@@ -59,6 +60,8 @@ pub struct Options<'a> {
 pub struct PassReport {
     /// Folding, over all entries.
     pub fold: FoldReport,
+    /// Parts that packed products were taken apart into.
+    pub unpacked: usize,
     /// KV states.
     pub states: usize,
     /// Layers.
@@ -122,6 +125,7 @@ pub fn run_observed(
             Ok(())
         })?;
         report.fold = fold::fold(module).map_err(at_entry)?;
+        report.unpacked = unpack::unpack(module).map_err(at_entry)?;
         Ok(())
     })?;
     pipeline.stage(

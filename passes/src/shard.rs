@@ -57,7 +57,10 @@ fn shard_graph(graph: &mut Graph, cores: usize) -> Result<usize, Cause> {
             _ => {}
         }
         let mut operands = graph.operands(id).to_vec();
-        if graph.infer_for(&node.op, &operands).is_err() || splits_heads_of_rope(graph, id, cores) {
+        if graph.infer_for(&node.op, &operands).is_err()
+            || works_within_rows(&node.op)
+            || splits_heads_of_rope(graph, id, cores)
+        {
             for operand in &mut operands {
                 if needs_gather(graph, *operand) {
                     *operand = gather(graph, *operand, &mut gathered)?;
@@ -121,8 +124,28 @@ fn head_unit(graph: &Graph, value: ValueId, cores: usize) -> Option<usize> {
             Op::Rope { .. } | Op::Unary(_) | Op::Binary(_) | Op::RoundTrip(_) => {
                 head_unit(graph, *user, cores)
             }
+            // Of heads; of whole rows it needs all of them.
+            Op::RmsNorm { .. } => {
+                let weight = graph.ty(*graph.operands(*user).get(1)?).shape.last()?;
+                let heads = graph.ty(value).shape.last()? != weight;
+                heads.then(|| head_unit(graph, *user, cores)).flatten()
+            }
             _ => None,
         })
+}
+
+/// True for ops that a backend does on whole rows: what fusion has left over, and not worth a layout of its own.
+fn works_within_rows(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Reshape { .. }
+            | Op::Transpose { .. }
+            | Op::Expand { .. }
+            | Op::Concat { .. }
+            | Op::Slice { .. }
+            | Op::Reduce { .. }
+            | Op::Softmax { .. }
+    )
 }
 
 /// True if `id` is a rotation of heads that are split otherwise than its users want them. Inference would allow

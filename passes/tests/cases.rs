@@ -16,7 +16,7 @@ use llmc_ir::eval::fresh_states;
 use llmc_ir::{Bindings, Const, Graph, Module, Stage, eval_graph, parse_module, verify_module};
 use llmc_passes::{
     BytesAndMacs, Quant, Sizes, columns, dequantise, egraph, fold, last_row, promote_state,
-    quantise, roll, shard, specialise, tables,
+    quantise, roll, shard, specialise, tables, unpack,
 };
 
 const SEPARATOR: &str = "\n====\n";
@@ -41,6 +41,15 @@ fn fuse() {
 fn fold_constants() {
     check("fold", Stage::Specialised, true, &|module| {
         fold::fold(module)
+            .map(drop)
+            .map_err(|(entry, cause)| format!("{entry}: {cause}"))
+    });
+}
+
+#[test]
+fn unpack_products() {
+    check("unpack", Stage::Specialised, true, &|module| {
+        unpack::unpack(module)
             .map(drop)
             .map_err(|(entry, cause)| format!("{entry}: {cause}"))
     });

@@ -78,7 +78,24 @@ pub(super) fn layout_rule(
             }
         }
         (Op::DynamicRoundTrip, [x]) => apart_from(x, &[x.rank().saturating_sub(1)]),
-        (Op::RmsNorm { .. } | Op::LayerNorm { .. }, [x, weights @ ..]) => {
+        (Op::RmsNorm { .. }, [x, w]) => {
+            replicated(&[w], "weights")?;
+            let last = x.shape.last();
+            let of_heads = |unit: usize| {
+                let d = w
+                    .shape
+                    .last()
+                    .and_then(|d| usize::try_from(d.as_const()?).ok());
+                last != w.shape.last() && d.is_some_and(|d| d > 0 && unit.is_multiple_of(d))
+            };
+            match x.layout {
+                Layout::Split { axis, unit } if axis + 1 == x.rank() && of_heads(unit) => {
+                    Ok(x.layout)
+                }
+                _ => apart_from(x, &[x.rank().saturating_sub(1)]),
+            }
+        }
+        (Op::LayerNorm { .. }, [x, weights @ ..]) => {
             replicated(weights, "weights")?;
             apart_from(x, &[x.rank().saturating_sub(1)])
         }

@@ -235,7 +235,7 @@ fn shape_rule(op: &Op, operands: &[&Type], tables: &Tables) -> Rule<Type> {
                 [batch.clone(), heads.clone(), total, head_dim.clone()],
             ))
         }
-        (Op::RmsNorm { .. }, [x, w]) => norm(x, &[w]),
+        (Op::RmsNorm { .. }, [x, w]) => rms_norm(x, w),
         (Op::LayerNorm { .. }, [x, w, b]) => norm(x, &[w, b]),
         (
             Op::Rope {
@@ -447,6 +447,18 @@ fn matmul(a: &Type, b: &Type) -> Rule<Type> {
         shape.push(n);
     }
     Ok(Type::new(a.dtype, shape))
+}
+
+/// The weight may be shorter than the last dim, and then normalises each head.
+fn rms_norm(x: &Type, w: &Type) -> Rule<Type> {
+    float(x)?;
+    same_dtype(x, w)?;
+    let last = x.shape.last().ok_or("the operand needs a dim")?;
+    let d = &dims(w, "a weight [d]", 1)?[0];
+    check(last == d || last.exact_div(d).is_some(), || {
+        format!("the last dim of x, {last}, is no multiple of the weight's, {d}")
+    })?;
+    Ok(same(x))
 }
 
 fn norm(x: &Type, weights: &[&Type]) -> Rule<Type> {

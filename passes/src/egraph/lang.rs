@@ -22,9 +22,13 @@ define_language! {
         "rsqrt" = Rsqrt([Id; 1]),
         "recip" = Recip([Id; 1]),
         "sigmoid" = Sigmoid([Id; 1]),
+        "tanh" = Tanh([Id; 1]),
+        "erf" = Erf([Id; 1]),
         "silu" = Silu([Id; 1]),
         "exp" = Exp([Id; 1]),
         "relu" = Relu([Id; 1]),
+        "gelu" = Gelu([Id; 1]),
+        "gelu_tanh" = GeluTanh([Id; 1]),
         "is_nan" = IsNan([Id; 1]),
         "not" = Not([Id; 1]),
         "add" = Add([Id; 2]),
@@ -49,6 +53,7 @@ define_language! {
         // Fused.
         "mask" = Mask([Id; 1]),
         "rms_norm" = RmsNorm([Id; 3]),
+        "layer_norm" = LayerNorm([Id; 4]),
         "rope" = Rope([Id; 4]),
         "attention" = Attention([Id; 4]),
         "silu_mul" = SiluMul([Id; 2]),
@@ -132,7 +137,7 @@ impl fmt::Display for Heads {
     }
 }
 
-/// `scale * q k^T` of q [b, s, heads * head_dim] and k [b, kv_heads, t, head_dim].
+/// `scale * q k^T`, capped, of q [b, s, heads * head_dim] and k [b, kv_heads, t, head_dim].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Scores {
     /// How q splits.
@@ -141,12 +146,20 @@ pub struct Scores {
     pub kv_heads: usize,
     /// Factor of the product.
     pub scale: Factor,
+    /// Scores become `c * tanh(score / c)`.
+    pub softcap: Option<Factor>,
 }
 
 impl fmt::Display for Scores {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Scores { q, kv_heads, scale } = self;
-        write!(f, "{q}, kv_heads={kv_heads}, scale={scale:?}")
+        let Scores {
+            q,
+            kv_heads,
+            scale,
+            softcap,
+        } = self;
+        write!(f, "{q}, kv_heads={kv_heads}, scale={scale:?}")?;
+        softcap.map_or(Ok(()), |cap| write!(f, ", softcap={cap:?}"))
     }
 }
 
@@ -199,9 +212,13 @@ impl Lang {
             (Op::Unary(UnaryOp::Rsqrt), &[x]) => Lang::Rsqrt([x]),
             (Op::Unary(UnaryOp::Recip), &[x]) => Lang::Recip([x]),
             (Op::Unary(UnaryOp::Sigmoid), &[x]) => Lang::Sigmoid([x]),
+            (Op::Unary(UnaryOp::Tanh), &[x]) => Lang::Tanh([x]),
+            (Op::Unary(UnaryOp::Erf), &[x]) => Lang::Erf([x]),
             (Op::Unary(UnaryOp::Silu), &[x]) => Lang::Silu([x]),
             (Op::Unary(UnaryOp::Exp), &[x]) => Lang::Exp([x]),
             (Op::Unary(UnaryOp::Relu), &[x]) => Lang::Relu([x]),
+            (Op::Unary(UnaryOp::Gelu), &[x]) => Lang::Gelu([x]),
+            (Op::Unary(UnaryOp::GeluTanh), &[x]) => Lang::GeluTanh([x]),
             (Op::Unary(UnaryOp::IsNan), &[x]) => Lang::IsNan([x]),
             (Op::Unary(UnaryOp::Not), &[x]) => Lang::Not([x]),
             (Op::Binary(BinaryOp::Add), &[a, b]) => Lang::Add([a, b]),
@@ -224,6 +241,9 @@ impl Lang {
             (Op::Reduce { .. }, &[x]) => Lang::Reduce([x, attr(Attr::Op(op.clone()))]),
             (Op::Softmax { .. }, &[x]) => Lang::Softmax([x, attr(Attr::Op(op.clone()))]),
             (Op::RmsNorm { .. }, &[x, w]) => Lang::RmsNorm([x, w, attr(Attr::Op(op.clone()))]),
+            (Op::LayerNorm { .. }, &[x, w, b]) => {
+                Lang::LayerNorm([x, w, b, attr(Attr::Op(op.clone()))])
+            }
             (Op::Rope { .. }, &[x, c, s]) => Lang::Rope([x, c, s, attr(Attr::Op(op.clone()))]),
             (Op::Attention { .. }, &[q, k, v]) => {
                 Lang::Attention([q, k, v, attr(Attr::Op(op.clone()))])
@@ -249,9 +269,13 @@ impl Lang {
             Lang::Rsqrt(x) => (Op::Unary(UnaryOp::Rsqrt), x.to_vec()),
             Lang::Recip(x) => (Op::Unary(UnaryOp::Recip), x.to_vec()),
             Lang::Sigmoid(x) => (Op::Unary(UnaryOp::Sigmoid), x.to_vec()),
+            Lang::Tanh(x) => (Op::Unary(UnaryOp::Tanh), x.to_vec()),
+            Lang::Erf(x) => (Op::Unary(UnaryOp::Erf), x.to_vec()),
             Lang::Silu(x) => (Op::Unary(UnaryOp::Silu), x.to_vec()),
             Lang::Exp(x) => (Op::Unary(UnaryOp::Exp), x.to_vec()),
             Lang::Relu(x) => (Op::Unary(UnaryOp::Relu), x.to_vec()),
+            Lang::Gelu(x) => (Op::Unary(UnaryOp::Gelu), x.to_vec()),
+            Lang::GeluTanh(x) => (Op::Unary(UnaryOp::GeluTanh), x.to_vec()),
             Lang::IsNan(x) => (Op::Unary(UnaryOp::IsNan), x.to_vec()),
             Lang::Not(x) => (Op::Unary(UnaryOp::Not), x.to_vec()),
             Lang::Add(ab) => (Op::Binary(BinaryOp::Add), ab.to_vec()),
@@ -278,9 +302,9 @@ impl Lang {
             Lang::Concat2([x, y, a]) | Lang::Gather([x, y, a]) | Lang::RmsNorm([x, y, a]) => {
                 (leaf(*a)?, vec![*x, *y])
             }
-            Lang::Rope([x, y, z, a]) | Lang::Attention([x, y, z, a]) => {
-                (leaf(*a)?, vec![*x, *y, *z])
-            }
+            Lang::LayerNorm([x, y, z, a])
+            | Lang::Rope([x, y, z, a])
+            | Lang::Attention([x, y, z, a]) => (leaf(*a)?, vec![*x, *y, *z]),
             Lang::Attr(_)
             | Lang::SplitHeads(_)
             | Lang::MergeHeads(_)

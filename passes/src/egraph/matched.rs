@@ -158,6 +158,12 @@ impl<'a> Match<'a> {
         self.require(self.scalar(var)? == value, "the constant has another value")
     }
 
+    /// The variable is the factor `value`, but for its rounding to f32.
+    pub fn factor_is(&self, var: &str, value: f64) -> Result<(), Miss> {
+        let close = (self.factor(var)? - value).abs() <= value.abs() * 1e-6;
+        self.require(close, "the factor has another value")
+    }
+
     /// The variable has the type of the result.
     pub fn same_type(&self, var: &str) -> Result<(), Miss> {
         self.require(

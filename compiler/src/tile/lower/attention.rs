@@ -1,11 +1,11 @@
 //! State appends and attention. A core owns the same KV heads in both, so that it reads only what it wrote itself.
 
-use llmc_ir::{Layout, MaskKind, Node, State, StateId, ValueId};
+use llmc_ir::{Layout, MaskKind, Node, Op, State, StateId, ValueId};
 use llmc_isa::{DType, Queue};
 
 use super::build::{at, page};
 use super::layout::{Columns, extent};
-use super::{Lower, Reason, Sram, Value, chip_type};
+use super::{Lower, Reason, Seen, Sram, Value, chip_type};
 use crate::alloc::{ALIGN, align_up};
 use crate::tile::{BufferId, Copy, Expr, Extent, OpKind, Space, att_state_bytes};
 
@@ -132,6 +132,44 @@ impl Lower<'_> {
         Ok(Value::State(state))
     }
 
+    /// Positions of a KV block: no more than a state has.
+    fn kv_block(&self) -> u32 {
+        let states = self.graph.states().iter();
+        let capacity = states.filter_map(|s| u32::try_from(s.shape.get(2)?.as_const()?).ok());
+        self.params
+            .kv_block
+            .clamp(1, capacity.min().unwrap_or(1).max(1))
+    }
+
+    /// Binds what all attention of the row block has in common.
+    pub(super) fn seen(&mut self) -> Seen {
+        let graph = self.graph;
+        let masks: Vec<MaskKind> = graph
+            .iter()
+            .filter_map(|(_, node)| match node.op {
+                Op::Attention { mask, .. } => Some(mask),
+                _ => None,
+            })
+            .collect();
+        let (position, block) = (self.rows.position.clone(), self.kv_block());
+        let mut seen = Seen::default();
+        if !masks.is_empty() {
+            let end = position.clone() + self.rows.count.clone();
+            seen.end = self.build.bind("end", end);
+        }
+        for mask in masks {
+            if let Some(window) = mask.window
+                && !seen.first.contains_key(&window)
+            {
+                let first = position.clone() - Expr::Const(i64::from(window) - 1);
+                let first = first.max(Expr::ZERO).div(i64::from(block));
+                let first = self.build.bind(&format!("first{window}"), first);
+                seen.first.insert(window, first);
+            }
+        }
+        seen
+    }
+
     fn state_operand(&mut self, node: &Node, index: usize) -> Result<Cache, Reason> {
         match self.value(node, index)? {
             Value::State(s) => self.cache(s),
@@ -175,27 +213,16 @@ impl Lower<'_> {
         let state_bytes = u64::from(self.rows.bound) * u64::from(group * att_state_bytes(d));
         let state = at(self.build.sram(&format!("v{}_state", id.0), state_bytes), 0);
         let row = keys.row();
-        let block = self.params.kv_block.clamp(1, keys.capacity.max(1));
+        let block = self.kv_block();
         let page_bytes = u64::from(block) * u64::from(row) * 2;
         let ring = self.build.ring("kv", Queue::Att, page_bytes);
 
         // Positions end where the row block's rows end; a window hides the first blocks from all of them.
         let position = self.rows.position.clone();
-        let end = self.build.bind(
-            &format!("end{}", id.0),
-            position.clone() + self.rows.count.clone(),
-        );
+        let end = self.seen.end.clone();
         let most = (self.tokens.past_max + self.tokens.max).min(u64::from(keys.capacity));
-        let first = match mask.window {
-            Some(window) => {
-                let seen = position.clone() - Expr::Const(i64::from(window) - 1);
-                self.build.bind(
-                    &format!("first{}", id.0),
-                    seen.max(Expr::ZERO).div(i64::from(block)),
-                )
-            }
-            None => Expr::ZERO,
-        };
+        let window = mask.window.and_then(|window| self.seen.first.get(&window));
+        let first = window.cloned().unwrap_or(Expr::ZERO);
         let trip = end.clone().ceil_div(i64::from(block)) - first.clone();
 
         let head = self.build.begin(

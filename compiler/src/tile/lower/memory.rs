@@ -35,6 +35,7 @@ impl Lower<'_> {
                 node.ty.dtype.name()
             ));
         }
+        self.check_rows_first(&node.ty)?;
         let out = self.result(id, node)?;
         let (row, whole_row) = (out.row(), out.columns.total * 4);
         let rows = self.rows.all;
@@ -277,6 +278,7 @@ impl Lower<'_> {
                 value.kind()
             ));
         };
+        self.check_rows_first(&node.ty)?;
         if from.dtype != chip_type(node.ty.dtype)? {
             return Err(format!("output `{name}` is {}", node.ty.dtype.name()));
         }

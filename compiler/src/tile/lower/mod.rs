@@ -10,7 +10,9 @@
 //! | `memory` | inputs, embedding, position rows, last row, all-gather, outputs |
 //! | `matmul` | matrix products, streaming packed weights |
 //! | `quant` | products with quantised weights, activations through codes |
-//! | `vector` | elementwise ops, norms, rotary embedding |
+//! | `vector` | elementwise ops, rotary embedding |
+//! | `norm` | norms of rows and of heads |
+//! | `rowwise` | elementwise ops with broadcasting, movement and reductions within rows of any shape |
 //! | `attention` | state appends and attention, streaming KV blocks |
 //! | `repeat` | the turns of a repeat, as one loop |
 
@@ -19,15 +21,17 @@ pub(super) mod build;
 mod layout;
 mod matmul;
 mod memory;
+mod norm;
 mod quant;
 mod repeat;
+mod rowwise;
 mod vector;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use llmc_ir::{
-    Const, Dim, Graph, Layout, Node, Op, Region, StateId, Symbol, Type, ValueId, regions,
+    Const, Dim, Graph, Layout, Node, Op, Region, StateId, Symbol, Type, UnaryOp, ValueId, regions,
 };
 use llmc_isa::DType;
 use llmc_tensor::DType as TensorType;
@@ -132,6 +136,7 @@ pub fn lower(
         build: Build::new(&graph.name, cores.max(1), launch),
         values: BTreeMap::new(),
         ids: BTreeMap::new(),
+        seen: Seen::default(),
         rows: Rows {
             bound: mt,
             count: Expr::ZERO,
@@ -183,7 +188,11 @@ impl Tokens {
             .filter(|(_, n)| is_rows(n))
             .map(|(_, n)| leading(&n.ty))
             .collect();
-        let symbolic = dims.iter().find(|d| d.as_const().is_none()).cloned();
+        let has_seq = |(_, n): (ValueId, &Node)| is_rows(n) && n.ty.shape.contains(&Dim::seq());
+        let symbolic = match graph.iter().any(has_seq) {
+            true => Some(Dim::seq()),
+            false => dims.iter().find(|d| d.as_const().is_none()).cloned(),
+        };
         let most = dims
             .iter()
             .filter_map(Dim::as_const)
@@ -293,6 +302,8 @@ struct Lower<'a> {
     values: BTreeMap<ValueId, Value>,
     /// Token ids of the current row block, by input.
     ids: BTreeMap<ValueId, (BufferId, bool)>,
+    /// What attention sees from the current row block.
+    seen: Seen,
     rows: Rows,
     mt: u32,
     tokens: Tokens,
@@ -301,6 +312,23 @@ struct Lower<'a> {
     regions: Vec<Region>,
     /// The node that ends a turn, and the rows that it should end up in.
     target: Option<(ValueId, Sram)>,
+}
+
+/// What attention sees; the same for all layers.
+struct Seen {
+    /// The position after the row block's last.
+    end: Expr,
+    /// By window, the first KV block that any row sees.
+    first: BTreeMap<u32, Expr>,
+}
+
+impl Default for Seen {
+    fn default() -> Seen {
+        Seen {
+            end: Expr::ZERO,
+            first: BTreeMap::new(),
+        }
+    }
 }
 
 /// Why a node cannot be lowered.
@@ -341,6 +369,7 @@ impl Lower<'_> {
             position,
             all: self.tokens.max,
         };
+        self.seen = self.seen();
         self.nodes(&block);
         self.build.end();
         // Nothing after the last row depends on positions.
@@ -427,6 +456,7 @@ impl Lower<'_> {
             Op::Binary(f) => self.binary(id, node, *f),
             Op::SiluMul => self.silu_mul(id, node),
             Op::RmsNorm { eps } => self.rms_norm(id, node, eps.get()),
+            Op::LayerNorm { eps } => self.layer_norm(id, node, eps.get()),
             Op::Rope {
                 heads,
                 head_dim,
@@ -454,6 +484,22 @@ impl Lower<'_> {
                     softcap.map_or(0.0, |c| c.get()),
                 )
             }
+            Op::Reshape { .. } => self.reshape(node),
+            Op::Transpose { perm } => self.transpose(id, node, perm),
+            Op::Expand { .. } => self.expand(id, node),
+            Op::Concat { axis } => self.concat(id, node, *axis),
+            Op::Slice {
+                axis,
+                start,
+                end: _,
+                step,
+            } => self.slice(id, node, *axis, start, *step),
+            Op::Reduce {
+                op,
+                axes,
+                keepdims: _,
+            } => self.reduce(id, node, *op, axes),
+            Op::Softmax { axis } => self.softmax(id, node, *axis),
             Op::Compare(_)
             | Op::Where
             | Op::Cast(_)
@@ -462,19 +508,11 @@ impl Lower<'_> {
             | Op::Pad { .. }
             | Op::Windows { .. }
             | Op::TopK { .. }
-            | Op::Reshape { .. }
-            | Op::Transpose { .. }
-            | Op::Expand { .. }
-            | Op::Concat { .. }
-            | Op::Slice { .. }
             | Op::GatherNd { .. }
-            | Op::Reduce { .. }
-            | Op::Softmax { .. }
             | Op::CumSum { .. }
             | Op::Trilu { .. }
             | Op::Dequantize { .. }
-            | Op::Mask { .. }
-            | Op::LayerNorm { .. } => Err(unsupported(&node.op).unwrap_or_default()),
+            | Op::Mask { .. } => Err(unsupported(&node.op).unwrap_or_default()),
         }
     }
 
@@ -483,7 +521,7 @@ impl Lower<'_> {
         let Some(node) = self.graph.get(id) else {
             return false;
         };
-        is_rows(node) && !self.tokens.dim.is(1) && leading(&node.ty).is(1)
+        is_rows(node) && !self.tokens.dim.is(1) && self.row_axis(&node.ty).is_none()
     }
 
     fn uses_past(&self) -> bool {
@@ -501,33 +539,31 @@ impl Lower<'_> {
                 node.ty.dtype.name()
             ));
         }
-        let rows = leading(&node.ty);
-        if rows == self.tokens.dim || rows.is(1) {
-            return Ok(());
-        }
-        Err(format!(
-            "has `{rows}` rows, expected `{}` or 1",
-            self.tokens.dim
-        ))
+        self.row_dims(&node.ty).map(drop)
     }
 
     /// Columns of a value of this type.
     fn columns(&self, ty: &Type) -> Result<Columns, Reason> {
-        let last = ty.shape.last().ok_or("is a scalar, expected rows")?;
-        let total = last.as_const().filter(|n| (1..=MAX_WIDTH).contains(n));
-        let total = total
-            .ok_or_else(|| format!("rows are `{last}` elements wide, expected 1 to {MAX_WIDTH}"))?
-            as u32;
+        let dims = self.row_dims(ty)?;
+        let product = |dims: &[u32]| {
+            let size = dims
+                .iter()
+                .try_fold(1i64, |n, d| n.checked_mul(i64::from(*d)));
+            let size = size.filter(|n| (1..=MAX_WIDTH).contains(n));
+            size.ok_or_else(|| format!("rows of {dims:?} elements, expected 1 to {MAX_WIDTH}"))
+        };
+        let total = product(&dims)? as u32;
         match ty.layout {
             Layout::Replicated => Ok(Columns::all(total)),
-            Layout::Split { axis, unit } if axis + 1 == ty.rank() => {
-                let unit =
-                    u32::try_from(unit).map_err(|_| format!("is split in units of {unit}"))?;
+            Layout::Split { axis, unit } if dims.iter().take(axis).all(|n| *n == 1) => {
+                let inner = product(dims.get(axis + 1..).unwrap_or_default())?;
+                let unit = u32::try_from(unit as u64 * inner as u64);
+                let unit = unit.map_err(|_| "is split in too large units")?;
                 Ok(Columns::split(total, unit, self.cores))
             }
-            Layout::Split { axis, unit: _ } => {
-                Err(format!("is split along axis {axis}, expected the last"))
-            }
+            Layout::Split { axis, unit: _ } => Err(format!(
+                "is split along axis {axis}, which is not a row's first"
+            )),
         }
     }
 
@@ -617,6 +653,7 @@ impl Lower<'_> {
 /// Why an op can never be lowered, whatever its operands are.
 fn unsupported(op: &Op) -> Option<Reason> {
     let what = match op {
+        Op::Unary(UnaryOp::GeluTanh) => None, // of several functions
         Op::Unary(f) => vector::unary_fn(*f).is_none().then_some("vector unit"),
         Op::Binary(f) => vector::binary_fn(*f).is_none().then_some("vector unit"),
         Op::Input
@@ -629,6 +666,7 @@ fn unsupported(op: &Op) -> Option<Reason> {
         | Op::PositionRows { .. }
         | Op::Append { .. }
         | Op::RmsNorm { .. }
+        | Op::LayerNorm { .. }
         | Op::Rope { .. }
         | Op::Attention { .. }
         | Op::SiluMul
@@ -636,7 +674,14 @@ fn unsupported(op: &Op) -> Option<Reason> {
         | Op::AllGather
         | Op::Carry
         | Op::Repeat { .. }
-        | Op::Cast(TensorType::F32) => None,
+        | Op::Cast(TensorType::F32)
+        | Op::Reshape { .. }
+        | Op::Transpose { .. }
+        | Op::Expand { .. }
+        | Op::Concat { .. }
+        | Op::Slice { .. }
+        | Op::Reduce { .. }
+        | Op::Softmax { .. } => None,
         Op::Compare(_)
         | Op::Where
         | Op::Cast(_)
@@ -645,19 +690,11 @@ fn unsupported(op: &Op) -> Option<Reason> {
         | Op::Pad { .. }
         | Op::Windows { .. }
         | Op::TopK { .. }
-        | Op::Reshape { .. }
-        | Op::Transpose { .. }
-        | Op::Expand { .. }
-        | Op::Concat { .. }
-        | Op::Slice { .. }
         | Op::GatherNd { .. }
-        | Op::Reduce { .. }
-        | Op::Softmax { .. }
         | Op::CumSum { .. }
         | Op::Trilu { .. }
         | Op::Dequantize { .. }
-        | Op::Mask { .. }
-        | Op::LayerNorm { .. } => Some("chip"),
+        | Op::Mask { .. } => Some("chip"),
     };
     what.map(|unit| format!("the {unit} has no `{}`", op.name()))
 }

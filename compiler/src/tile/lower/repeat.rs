@@ -1,7 +1,7 @@
 //! Repeats: the nodes of a turn once, in a loop. What a turn hands to the next stays in one SRAM buffer; constants and states
 //! that are stacks are addressed by the turn ([`super::build::Build::stack`]). Streams run across turns as they do across ops.
 
-use llmc_ir::{Node, Op, Region, ValueId};
+use llmc_ir::{Node, Op, Region, UnaryOp, ValueId};
 use llmc_isa::Queue;
 
 use super::layout::Columns;
@@ -64,7 +64,9 @@ impl Lower<'_> {
             .target
             .filter(|(next, carry)| *next == id && carry.columns == columns)?;
         let reads = |v: &ValueId| self.values.get(v).is_some_and(|v| v.is_in(carry.buffer));
-        let elementwise = matches!(node.op, Op::Binary(_) | Op::Unary(_));
+        // Of several steps, the first of which overwrites what later ones read.
+        let in_steps = node.op == Op::Unary(UnaryOp::GeluTanh);
+        let elementwise = matches!(node.op, Op::Binary(_) | Op::Unary(_)) && !in_steps;
         (elementwise || !node.operands.iter().any(reads)).then_some(carry)
     }
 }

@@ -1,4 +1,4 @@
-//! Elementwise ops, norms and the rotary embedding, on the vector unit.
+//! Elementwise ops and the rotary embedding, on the vector unit.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::build::{at, page};
 use super::layout::Columns;
 use super::memory::copy;
 use super::{Lower, Reason, Sram, Value};
-use crate::tile::{BinaryFn, Expr, Extent, OpKind, Operand, Packing, ReduceFn, UnaryFn};
+use crate::tile::{BinaryFn, Expr, Extent, OpKind, Operand, Packing, UnaryFn};
 
 /// The chip's function for an op, if it has one.
 pub(super) fn unary_fn(op: UnaryOp) -> Option<UnaryFn> {
@@ -63,10 +63,14 @@ pub(super) fn binary_fn(op: BinaryOp) -> Option<BinaryFn> {
 
 impl Lower<'_> {
     pub(super) fn unary(&mut self, id: ValueId, node: &Node, f: UnaryOp) -> Result<Value, Reason> {
-        let op = unary_fn(f).ok_or_else(|| super::unsupported(&node.op).unwrap_or_default())?;
         let x = self.sram(node, 0)?;
         let out = self.result(id, node)?;
         let a = part(x, out.columns)?;
+        if f == UnaryOp::GeluTanh {
+            self.gelu_tanh(a, out);
+            return Ok(Value::Sram(out));
+        }
+        let op = unary_fn(f).ok_or_else(|| super::unsupported(&node.op).unwrap_or_default())?;
         let kind = OpKind::Unary {
             op,
             dst: out.operand(),
@@ -89,14 +93,13 @@ impl Lower<'_> {
         let (left, right) = (self.value(node, 0)?, self.value(node, 1)?);
         for operand in &node.operands {
             let ty = self.graph.ty(*operand);
-            if self.graph.as_const(*operand).is_none()
-                && super::leading(ty) != super::leading(&node.ty)
-            {
-                return Err(format!(
-                    "operand {operand} has `{}` rows",
-                    super::leading(ty)
-                ));
+            let rows = |ty| self.row_axis(ty).is_some();
+            if self.graph.as_const(*operand).is_none() && rows(ty) != rows(&node.ty) {
+                return Err(format!("operand {operand} has not the rows of the result"));
             }
+        }
+        if !(self.is_flat(node, 0)? && self.is_flat(node, 1)?) {
+            return self.broadcast_binary(id, node, op);
         }
         let out = self.result(id, node)?;
         let n = self.extents(out.columns);
@@ -151,56 +154,36 @@ impl Lower<'_> {
         Ok(Value::Sram(out))
     }
 
-    /// x * rsqrt(sumsq(x) / columns + eps) * w.
-    pub(super) fn rms_norm(&mut self, id: ValueId, node: &Node, eps: f32) -> Result<Value, Reason> {
-        let x = self.whole(node, 0)?;
-        let weight = self.constant(node, 1)?;
-        let out = self.result(id, node)?;
-        let factor = self.scratch(&format!("v{}_factor", id.0), Columns::all(1));
-        let n = || self.extents(x.columns);
-        let sum = OpKind::Reduce {
-            op: ReduceFn::Sumsq,
-            dst: factor.operand(),
-            a: x.operand(),
+    /// x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))).
+    fn gelu_tanh(&mut self, x: Operand, out: Sram) {
+        let n = || self.extents(out.columns);
+        let y = || out.operand();
+        let times = |a: Operand, b: Operand| OpKind::Binary {
+            op: BinaryFn::Mul,
+            dst: y(),
+            a,
+            b,
             n: n(),
         };
-        let all = Operand {
-            s1: 0,
-            ..factor.operand()
+        let apply = |op: UnaryFn, scale: f32, bias: f32| OpKind::Unary {
+            op,
+            dst: y(),
+            a: y(),
+            n: n(),
+            scale,
+            bias,
         };
-        let rsqrt = OpKind::Unary {
-            op: UnaryFn::Rsqrt,
-            dst: all.clone(),
-            a: all,
-            n: [Extent::from(1), Extent::from(1), self.rows.extent()],
-            scale: 1.0 / x.columns.total as f32,
-            bias: eps,
-        };
-        let b = Operand {
-            bcast: true,
-            ..factor.operand()
-        };
-        let a = part(x, out.columns)?;
-        let n = self.extents(out.columns);
-        let scale = OpKind::Binary {
-            op: BinaryFn::Mul,
-            dst: out.operand(),
-            a,
-            b,
-            n: n.clone(),
-        };
-        for kind in [sum, rsqrt, scale] {
+        let steps = [
+            times(x.clone(), x.clone()),
+            apply(UnaryFn::Copy, 0.044715, 1.0),
+            times(y(), x.clone()),
+            apply(UnaryFn::Tanh, (2.0 / std::f32::consts::PI).sqrt(), 0.0),
+            apply(UnaryFn::Copy, 0.5, 0.5),
+            times(y(), x),
+        ];
+        for kind in steps {
             self.build.op(Queue::Vpu, kind);
         }
-        let (dst, a) = (out.operand(), out.operand());
-        self.with_vector(&weight, out.columns, |b| OpKind::Binary {
-            op: BinaryFn::Mul,
-            dst,
-            a,
-            b,
-            n,
-        })?;
-        Ok(Value::Sram(out))
     }
 
     /// `[1][rows][columns]`.
@@ -250,6 +233,33 @@ impl Lower<'_> {
         };
         self.build
             .stream(ring, vec![OpKind::Load(load)], vec![op(vector)]);
+        Ok(())
+    }
+
+    /// One op with all of a constant as an operand, which comes in through a ring.
+    pub(super) fn with_constant(
+        &mut self,
+        constant: &Arc<Const>,
+        op: impl FnOnce(Operand) -> OpKind,
+    ) -> Result<(), Reason> {
+        let (from, item) = self.weight(constant, Packing::Rows)?;
+        let bytes = u32::try_from(item.bytes).map_err(|_| "a constant is too large")?;
+        let ring = self.build.ring("vectors", Queue::Vpu, item.bytes);
+        let load = copy(
+            (page(ring, 0), 0),
+            (at(from, 0), 0),
+            Extent::from(1),
+            Extent::from(bytes),
+        );
+        let all = Operand {
+            view: page(ring, 0),
+            s0: 0,
+            s1: 0,
+            dtype: item.dtype,
+            bcast: false,
+        };
+        self.build
+            .stream(ring, vec![OpKind::Load(load)], vec![op(all)]);
         Ok(())
     }
 

@@ -29,6 +29,14 @@ pub fn rules() -> Vec<Rule> {
         .when(|m| m.neutral("?x", "?n", 2.0))
         .on(|d| beside(d, Values::Any, "?n", 2.0)),
         rule(
+            "pow-3-is-cube",
+            "a power of 3 is a cube",
+            "(pow ?x ?n)",
+            "(mul ?x (mul ?x ?x))",
+        )
+        .when(|m| m.neutral("?x", "?n", 3.0))
+        .on(|d| beside(d, Values::Finite, "?n", 3.0)),
+        rule(
             "pow-half-is-sqrt",
             "a power of 1/2 is a root",
             "(pow ?x ?n)",
@@ -99,6 +107,14 @@ pub fn rules() -> Vec<Rule> {
         )
         .with(|m| scale(m, |s| 1.0 / s))
         .on(|d| by_factor(d, Values::Any)),
+        rule(
+            "scale-out-of-mul",
+            "a scaled factor scales the product",
+            "(mul (scaled ?x ?f) ?y)",
+            "(scaled (mul ?x ?y) ?f)",
+        )
+        .when(|m| m.same_type("?x"))
+        .on(scaled_factor),
         rule(
             "scaled-scaled",
             "two scalings are one",
@@ -326,4 +342,13 @@ fn summed(d: &mut Draw, op: ReduceOp) -> usize {
     let axes = vec![shape.len() - 1];
     d.op("?how", Op::Reduce { op, axes, keepdims });
     elements
+}
+
+/// `?x`, a factor of it, and `?y` that broadcasts to it.
+fn scaled_factor(d: &mut Draw) {
+    let shape = d.shape();
+    d.value("?x", &shape, Values::Finite);
+    d.broadcast_to("?y", &shape, Values::Finite);
+    let factor = d.factor();
+    d.attr("?f", Attr::scale(factor.into()));
 }

@@ -3,7 +3,7 @@
 use llmc_ir::{Dim, MaskForm, MaskKind, Op, Real, ReduceOp};
 
 use crate::egraph::draw::{Draw, Values};
-use crate::egraph::lang::{Attr, Heads, Probs, Scores};
+use crate::egraph::lang::{Attr, Factor, Heads, Probs, Scores};
 use crate::egraph::matched::{Match, Miss};
 use crate::egraph::rule::{Rule, rule};
 
@@ -74,6 +74,18 @@ pub fn rules() -> Vec<Rule> {
             let factor = d.factor();
             d.attr("?f", Attr::scale(factor.into()));
             some_scores(d, Values::Finite);
+        }),
+        rule(
+            "scores-capped",
+            "a scaled tanh caps the scores",
+            "(scaled (tanh (scores ?q ?k ?s)) ?f)",
+            "(scores ?q ?k ?out)",
+        )
+        .with(capped_scores)
+        .on(|d| {
+            let cap = d.pick(&[0.5, 2.0, 30.0]);
+            d.attr("?f", Attr::scale(cap));
+            some_scores(d, Values::Unit);
         }),
         rule(
             "mask-additive",
@@ -220,6 +232,7 @@ fn scores(m: &Match, group: usize) -> Result<Attr, Miss> {
         q,
         kv_heads,
         scale: Attr::factor(1.0),
+        softcap: None,
     }))
 }
 
@@ -236,8 +249,10 @@ fn kv_heads(m: &Match, var: &str, q: Heads, group: usize) -> Result<usize, Miss>
         .as_const()
         .and_then(|h| usize::try_from(h).ok())
         .ok_or(Miss("heads are not constant"))?;
+    // A single head without repetition broadcasts.
+    let shared = kv_heads == 1 && group == 1;
     m.require(
-        kv_heads * group == q.heads,
+        shared || kv_heads * group == q.heads,
         "the heads of keys or values do not fill those of queries",
     )?;
     Ok(kv_heads)
@@ -246,8 +261,24 @@ fn kv_heads(m: &Match, var: &str, q: Heads, group: usize) -> Result<usize, Miss>
 /// The product of both factors.
 fn scaled_scores(m: &Match) -> Result<Attr, Miss> {
     let scores = m.scores("?s")?;
+    m.require(
+        scores.softcap.is_none(),
+        "scores are scaled after they are capped",
+    )?;
     Ok(Attr::Scores(Scores {
         scale: Attr::factor(scores.scale.get() * m.factor("?f")?),
+        ..scores
+    }))
+}
+
+/// `c * tanh(s / c)`: the division is in the scale of the scores already.
+fn capped_scores(m: &Match) -> Result<Attr, Miss> {
+    let (scores, cap) = (m.scores("?s")?, m.factor("?f")?);
+    m.require(scores.softcap.is_none(), "scores are capped twice")?;
+    m.require(cap > 0.0, "the cap is not positive")?;
+    Ok(Attr::Scores(Scores {
+        scale: Attr::factor(scores.scale.get() * cap),
+        softcap: Some(Attr::factor(cap)),
         ..scores
     }))
 }
@@ -371,7 +402,7 @@ fn attention(m: &Match, group: usize) -> Result<Attr, Miss> {
         head_dim: scores.q.head_dim,
         scale: scores.scale.real(),
         mask,
-        softcap: None,
+        softcap: scores.softcap.map(Factor::real),
     }))
 }
 
@@ -496,6 +527,7 @@ fn draw_scores(d: &mut Draw, group: usize, values: Values) -> Scores {
         q,
         kv_heads: kv.heads,
         scale: Attr::factor(scale),
+        softcap: None,
     }
 }
 

@@ -85,6 +85,45 @@ pub fn rules() -> Vec<Rule> {
         .when(merge_heads)
         .on(heads_to_merge),
         rule(
+            "merge-heads-flat",
+            "the same with batch and sequence in one axis",
+            "(reshape (transpose ?x ?p) ?to)",
+            "(reshape (merge_heads ?x) ?to)",
+        )
+        .when(merge_heads_flat)
+        .on(heads_to_merge_flat),
+        rule(
+            "matmul-of-flat-rows",
+            "a product does not mind how rows are stacked",
+            "(matmul (reshape ?x ?to) ?w)",
+            "(reshape (matmul ?x ?w) ?out)",
+        )
+        .with(product_of_flat_rows)
+        .on(flat_rows),
+        rule(
+            "add-to-flat-rows",
+            "a row is added to rows however they are stacked",
+            "(add (reshape ?x ?to) ?b)",
+            "(reshape (add ?x ?b) ?to)",
+        )
+        .when(|m| {
+            flattened(m)?;
+            m.require(m.ty("?b")?.rank() <= 1, "not a row or a number")?;
+            m.require(
+                m.root_ty()?.shape == m.shape("?to")?,
+                "the row is wider than what it is added to",
+            )
+        })
+        .on(flat_rows),
+        rule(
+            "concat-nothing",
+            "joining an empty part does nothing",
+            "(concat2 ?x ?empty ?axis)",
+            "?x",
+        )
+        .when(|m| m.same_type("?x"))
+        .on(joined_with_nothing),
+        rule(
             "merge-split",
             "merging what was split gives it back",
             "(merge_heads (split_heads ?x ?h))",
@@ -248,7 +287,7 @@ fn transpose_3d(m: &Match) -> Result<Attr, Miss> {
 }
 
 /// `[b, s, h * d] -> [b, s, h, d] -> [b, h, s, d]`.
-fn split_heads(m: &Match) -> Result<Attr, Miss> {
+pub(super) fn split_heads(m: &Match) -> Result<Attr, Miss> {
     m.require(
         m.perm("?p")? == SWAP_HEADS,
         "does not swap sequence and heads",
@@ -276,6 +315,37 @@ fn merge_heads(m: &Match) -> Result<(), Miss> {
         b == to_b && s == to_s && *e == h * d,
         "batch or sequence change",
     )
+}
+
+/// `[b, h, s, d] -> [b, s, h, d] -> [b * s, h * d]`.
+fn merge_heads_flat(m: &Match) -> Result<(), Miss> {
+    m.require(
+        m.perm("?p")? == SWAP_HEADS,
+        "does not swap heads and sequence",
+    )?;
+    let ([b, h, s, d], [rows, e]) = (&m.ty("?x")?.shape[..], m.shape("?to")?) else {
+        return Err(Miss("not a merge of four axes into two"));
+    };
+    m.require(
+        *rows == b * s && *e == h * d,
+        "batch and sequence do not become rows",
+    )
+}
+
+/// `?x` [b, s, k] reshaped to [b * s, k].
+fn flattened(m: &Match) -> Result<(), Miss> {
+    let ([b, s, k], [rows, to_k]) = (&m.ty("?x")?.shape[..], m.shape("?to")?) else {
+        return Err(Miss("not a flattening of three axes into two"));
+    };
+    m.require(*rows == b * s && to_k == k, "the last axis changes")
+}
+
+/// The rows of a product with a matrix.
+fn product_of_flat_rows(m: &Match) -> Result<Attr, Miss> {
+    flattened(m)?;
+    m.require(m.ty("?w")?.rank() == 2, "not a product with a matrix")?;
+    let shape = m.root_ty()?.shape.clone();
+    Ok(Attr::Op(Op::Reshape { shape }))
 }
 
 /// A dim without symbols.
@@ -651,4 +721,36 @@ fn stacks_of_matrices(d: &mut Draw) {
     d.reshape("?a", &[flat.clone(), rows.clone(), depth.clone()]);
     d.reshape("?b", &[flat, depth, columns.clone()]);
     d.reshape("?c", &[&lead[..], &[rows, columns]].concat());
+}
+
+/// `?x` [b, h, s, d] that a transpose and a reshape merge into rows.
+fn heads_to_merge_flat(d: &mut Draw) {
+    heads_to_merge(d);
+    let Heads { heads, head_dim } = d.heads();
+    let [b, s] = [Dim::batch(), Dim::seq()];
+    let shape = [b.clone(), heads.into(), s.clone(), head_dim.into()];
+    d.value("?x", &shape, Values::Any);
+    d.reshape("?to", &[&b * &s, (heads * head_dim).into()]);
+}
+
+/// `?x` [b, s, k] as rows, a matrix `?w` and a row or number `?b`.
+fn flat_rows(d: &mut Draw) {
+    let [b, s] = [Dim::batch(), Dim::seq()];
+    let (k, n) = (d.pick(&[1, 2, 3]), d.pick(&[1, 2, 3]));
+    d.value("?x", &[b.clone(), s.clone(), k.into()], Values::Finite);
+    d.reshape("?to", &[&b * &s, k.into()]);
+    d.value("?w", &[k.into(), n.into()], Values::Finite);
+    let row = d.pick(&[vec![], vec![Dim::one()], vec![k.into()]]);
+    d.value("?b", &row, Values::Finite);
+}
+
+/// `?x` and an empty part.
+fn joined_with_nothing(d: &mut Draw) {
+    let shape = d.shape();
+    d.value("?x", &shape, Values::Any);
+    let axis = d.below(shape.len());
+    let mut empty = shape;
+    empty[axis] = Dim::zero();
+    d.value("?empty", &empty, Values::Any);
+    d.op("?axis", Op::Concat { axis });
 }

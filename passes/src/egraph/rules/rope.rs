@@ -4,7 +4,7 @@
 use llmc_ir::{Dim, Op};
 
 use crate::egraph::draw::{Draw, Values};
-use crate::egraph::lang::Attr;
+use crate::egraph::lang::{Attr, Heads};
 use crate::egraph::matched::{Match, Miss};
 use crate::egraph::rule::{Rule, rule};
 
@@ -72,6 +72,29 @@ pub fn rules() -> Vec<Rule> {
             .on(|d| {
                 tables(d, Columns::Elements, false);
             }),
+        rule(
+            "rope-partial",
+            "a rotation of the first elements of each head, by tables with leading ones",
+            "(concat2 (add (mul (slice (split_heads ?x ?h) ?part) (reshape ?cos ?rc)) \
+                           (mul (rotate_half (slice (split_heads ?x ?h) ?part)) (reshape ?sin ?rs))) \
+                      (slice (split_heads ?x ?h) ?rest) ?axis)",
+            "(split_heads (rope ?x ?cos ?sin ?out) ?h)",
+        )
+        .with(|m| {
+            leading_ones(m)?;
+            rope_of_first(m)
+        })
+        .on(rotated_first),
+        rule(
+            "rope-partial-rows",
+            "the same by tables that broadcast by themselves",
+            "(concat2 (add (mul (slice (split_heads ?x ?h) ?part) ?cos) \
+                           (mul (rotate_half (slice (split_heads ?x ?h) ?part)) ?sin)) \
+                      (slice (split_heads ?x ?h) ?rest) ?axis)",
+            "(split_heads (rope ?x ?cos ?sin ?out) ?h)",
+        )
+        .with(rope_of_first)
+        .on(rotated_first),
     ]
 }
 
@@ -122,15 +145,54 @@ fn rope_pairs(m: &Match) -> Result<Attr, Miss> {
     rope(m, Columns::Pairs)
 }
 
-/// One row of the tables per position of `?x`, one column per element or pair of a head.
+/// The first elements of each head are rotated, by tables with a column for each of them; the rest is joined as it is.
+fn rope_of_first(m: &Match) -> Result<Attr, Miss> {
+    let head_dim = Dim::from(m.heads("?h")?.head_dim);
+    let (axis, first) = (3, |end: Dim| Op::Slice {
+        axis: 3,
+        start: Dim::zero(),
+        end,
+        step: 1,
+    });
+    let Op::Slice { end: rotary, .. } = m.op("?part")? else {
+        return Err(Miss("not a slice"));
+    };
+    m.require(
+        *m.op("?part")? == first(rotary.clone()),
+        "the rotated elements are not the first of each head",
+    )?;
+    let rest = Op::Slice {
+        axis,
+        start: rotary.clone(),
+        end: head_dim,
+        step: 1,
+    };
+    m.require(
+        *m.op("?rest")? == rest && *m.op("?axis")? == Op::Concat { axis },
+        "what is joined is not the rest of each head",
+    )?;
+    let rotary = rotary.as_const().and_then(|n| usize::try_from(n).ok());
+    rope_of(
+        m,
+        rotary.ok_or(Miss("heads are not constant"))?,
+        Columns::Elements,
+    )
+}
+
+/// All of each head.
 fn rope(m: &Match, columns: Columns) -> Result<Attr, Miss> {
+    rope_of(m, m.heads("?h")?.head_dim, columns)
+}
+
+/// One row of the tables per position of `?x`, one column per rotated element or pair of a head.
+fn rope_of(m: &Match, rotary_dim: usize, columns: Columns) -> Result<Attr, Miss> {
     let heads = m.heads("?h")?;
     let [_, seq, _] = &m.ty("?x")?.shape[..] else {
         return Err(Miss("not three axes"));
     };
     let width = match columns {
-        Columns::Elements => heads.head_dim,
-        Columns::Pairs => heads.head_dim / 2,
+        Columns::Elements => rotary_dim,
+        Columns::Pairs => rotary_dim / 2,
     };
     for table in ["?cos", "?sin"] {
         let rows = &m.ty(table)?.shape;
@@ -142,7 +204,7 @@ fn rope(m: &Match, columns: Columns) -> Result<Attr, Miss> {
     Ok(Attr::Op(Op::Rope {
         heads: heads.heads,
         head_dim: heads.head_dim,
-        rotary_dim: heads.head_dim,
+        rotary_dim,
         interleaved: false,
     }))
 }
@@ -227,13 +289,19 @@ fn two_halves(d: &mut Draw) {
     draw_halves(d, axes, width);
 }
 
-/// `?x` [b, s, h d], its split, and the tables, reshaped to leading ones if `reshaped`.
+/// `?x` [b, s, h d], its split, and the tables, reshaped to leading ones if `reshaped`. Returns the head size.
 fn tables(d: &mut Draw, columns: Columns, reshaped: bool) -> usize {
     let heads = d.heads();
     let width = match columns {
         Columns::Elements => heads.head_dim,
         Columns::Pairs => heads.head_dim / 2,
     };
+    draw_tables(d, heads, width, reshaped);
+    heads.head_dim
+}
+
+/// The same for these heads and tables of this width.
+fn draw_tables(d: &mut Draw, heads: Heads, width: usize, reshaped: bool) {
     let shape = [
         Dim::batch(),
         Dim::seq(),
@@ -249,7 +317,6 @@ fn tables(d: &mut Draw, columns: Columns, reshaped: bool) -> usize {
             d.reshape(to, &[vec![Dim::one(); ones], rows].concat());
         }
     }
-    heads.head_dim
 }
 
 /// `?x` [b, s, h d], tables of a column per pair, and the halves of a head.
@@ -287,4 +354,23 @@ fn two_parities(d: &mut Draw) {
     );
     d.op("?axis", Op::Concat { axis: axes });
     d.reshape("?to", &[&lead[..], &[Dim::from(width)]].concat());
+}
+
+/// `?x` [b, s, h d], tables of a column per rotated element, and the parts of a head.
+fn rotated_first(d: &mut Draw) {
+    let heads = Heads {
+        head_dim: 6,
+        ..d.heads()
+    };
+    let rotary = d.pick(&[2, 4]);
+    draw_tables(d, heads, rotary, true);
+    let slice = |start: usize, end: usize| Op::Slice {
+        axis: 3,
+        start: start.into(),
+        end: end.into(),
+        step: 1,
+    };
+    d.op("?part", slice(0, rotary));
+    d.op("?rest", slice(rotary, heads.head_dim));
+    d.op("?axis", Op::Concat { axis: 3 });
 }

@@ -193,7 +193,15 @@ fn scores(q: &Tensor, k: &Tensor, s: &Scores, at: &Bindings) -> Tensor {
     .expect("transposes");
     let product = eval_op(&Op::MatMul, &[&q, &k], at).expect("multiplies");
     let scale = Tensor::scalar(s.scale.get() as f32);
-    eval_op(&Op::Binary(BinaryOp::Mul), &[&product, &scale], at).expect("scales")
+    let mul =
+        |a: &Tensor, b: &Tensor| eval_op(&Op::Binary(BinaryOp::Mul), &[a, b], at).expect("scales");
+    let scores = mul(&product, &scale);
+    let Some(cap) = s.softcap.map(|cap| cap.get() as f32) else {
+        return scores;
+    };
+    let tanh = Op::Unary(UnaryOp::Tanh);
+    let capped = eval_op(&tanh, &[&mul(&scores, &Tensor::scalar(1.0 / cap))], at).expect("caps");
+    mul(&capped, &Tensor::scalar(cap))
 }
 
 /// Where two values differ by more than rounding.

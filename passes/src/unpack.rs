@@ -1,0 +1,307 @@
+//! Packed products are taken apart: queries, keys and values of one matrix, gate and up of one matrix.
+//!
+//! ```text
+//! y = matmul(x, w) + b                            q = matmul(x, w[:, columns of q]) + b[columns of q]
+//! q = slice(reshape(y)), k = slice(..), ..   =>   k = ..
+//! ```
+//!
+//! Exporters pack in several orders (one after the other, head by head) and cut with slices or gathers, before or after heads
+//! are split and transposed. So the columns are followed: each element of a token's row comes from one column of the
+//! matrix, and an op that drops elements is a product with fewer columns. Parts that are joined again, as the halves that a
+//! rotary embedding turns, stay one product.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use llmc_ir::{BinaryOp, Bindings, Const, Graph, Module, Op, ValueId, eval_op};
+use llmc_tensor::Tensor;
+
+use crate::error::Cause;
+
+/// A value whose elements are columns of a product.
+#[derive(Clone)]
+struct Part {
+    /// The product with a constant matrix.
+    product: ValueId,
+    /// The constant row that is added to it.
+    bias: Option<ValueId>,
+    /// Dims of the value; those that are symbols (sequences, tokens) are 1.
+    dims: Vec<usize>,
+    /// The axes of the symbols, in the order of the product's.
+    outer: Vec<usize>,
+    /// The column that each element of a token is, in row-major order.
+    columns: Vec<usize>,
+    /// The op that made it dropped columns.
+    selects: bool,
+}
+
+/// Constants that were cut, by name and columns: entries share them.
+type Memo = BTreeMap<(String, Vec<usize>), Arc<Const>>;
+
+/// Takes packed products of all entries apart. Returns how many parts there are.
+///
+/// # Errors
+/// Only on a bug: if a part does not have the type of what it replaces. With the name of the entry.
+pub fn unpack(module: &mut Module) -> Result<usize, (String, Cause)> {
+    let mut memo = Memo::new();
+    let mut parts = 0;
+    for graph in &mut module.entries {
+        let found = unpack_graph(graph, &mut memo);
+        parts += found.map_err(|cause| (graph.name.clone(), cause))?;
+    }
+    Ok(parts)
+}
+
+fn unpack_graph(graph: &mut Graph, memo: &mut Memo) -> Result<usize, Cause> {
+    let mut replaced = 0;
+    let parts = follow(graph);
+    let rejoined = rejoined(graph, &parts);
+    for (id, part) in &parts {
+        let product = part.product;
+        if part.selects && !rejoined.contains(&product) && is_cut_up(graph, &parts, product) {
+            let new = build(graph, *id, part, memo)?;
+            graph.replace_all_uses(*id, new);
+            replaced += 1;
+        }
+    }
+    if replaced > 0 {
+        graph.remove_dead();
+        graph.remove_unused_tables();
+    }
+    Ok(replaced)
+}
+
+/// Every value whose elements are columns of a product, down to where columns are dropped.
+fn follow(graph: &Graph) -> BTreeMap<ValueId, Part> {
+    let mut parts: BTreeMap<ValueId, Part> = BTreeMap::new();
+    for id in graph.topological() {
+        let node = graph.node(id);
+        let from = |value: &ValueId| parts.get(value).filter(|part| !part.selects);
+        let part = match (&node.op, &node.operands[..]) {
+            (Op::MatMul, &[_, weight]) => product(graph, id, weight),
+            (Op::Binary(BinaryOp::Add), [a, b]) => match (from(a), from(b)) {
+                (Some(part), None) => with_bias(graph, part, *b),
+                (None, Some(part)) => with_bias(graph, part, *a),
+                _ => None,
+            },
+            (op, [x, rest @ ..]) => from(x).and_then(|part| moved(graph, id, op, part, rest)),
+            _ => None,
+        };
+        if let Some(part) = part {
+            parts.insert(id, part);
+        }
+    }
+    parts
+}
+
+/// The dims of a value with symbols as 1, and the axes of the symbols.
+fn row_dims(graph: &Graph, id: ValueId) -> Option<(Vec<usize>, Vec<usize>)> {
+    let mut outer = Vec::new();
+    let mut dims = Vec::new();
+    for (axis, dim) in graph.ty(id).shape.iter().enumerate() {
+        match dim.as_const() {
+            Some(n) => dims.push(usize::try_from(n).ok()?),
+            None => {
+                outer.push(axis);
+                dims.push(1);
+            }
+        }
+    }
+    Some((dims, outer))
+}
+
+/// How many elements of a row lie outside of each symbol, one after the other.
+fn outside(dims: &[usize], outer: &[usize]) -> Vec<usize> {
+    let of = |axis: &usize| dims[..*axis].iter().product();
+    outer.iter().map(of).collect()
+}
+
+/// A product with a constant matrix, of rows without dims of their own.
+fn product(graph: &Graph, id: ValueId, weight: ValueId) -> Option<Part> {
+    let &[_, n] = graph.as_const(weight)?.shape() else {
+        return None;
+    };
+    let (dims, outer) = row_dims(graph, id)?;
+    let only_columns = dims.iter().product::<usize>() == n;
+    only_columns.then(|| Part {
+        product: id,
+        bias: None,
+        dims,
+        outer,
+        columns: (0..n).collect(),
+        selects: false,
+    })
+}
+
+/// The product itself with a constant row added.
+fn with_bias(graph: &Graph, part: &Part, bias: ValueId) -> Option<Part> {
+    let n = part.columns.len();
+    let is_row = graph.as_const(bias)?.shape() == [n];
+    let untouched = part.bias.is_none()
+        && part.dims.last() == Some(&n)
+        && part.columns.iter().copied().eq(0..n);
+    (is_row && untouched).then(|| Part {
+        bias: Some(bias),
+        ..part.clone()
+    })
+}
+
+/// What an op that moves or drops elements of rows makes of a part.
+fn moved(graph: &Graph, id: ValueId, op: &Op, part: &Part, rest: &[ValueId]) -> Option<Part> {
+    let (dims, outer) = row_dims(graph, id)?;
+    let columns = match op {
+        Op::Reshape { .. } => {
+            let (new, old) = (outside(&dims, &outer), outside(&part.dims, &part.outer));
+            // Symbols may merge and split where they stand first.
+            let first = new.iter().chain(&old).all(|n| *n == 1);
+            (first || new == old).then(|| part.columns.clone())?
+        }
+        Op::Transpose { perm } => {
+            let kept = perm.iter().filter(|axis| part.outer.contains(axis));
+            kept.is_sorted().then(|| run(op, part, &[]))??
+        }
+        Op::Slice { axis, .. } if !part.outer.contains(axis) => run(op, part, &[])?,
+        Op::Gather { axis } if !part.outer.contains(axis) => {
+            run(op, part, &[graph.as_const(*rest.first()?)?.tensor()?])?
+        }
+        Op::GatherNd { batch_dims: 0 } => {
+            let indices = graph.as_const(*rest.first()?)?;
+            let depth = *indices.shape().last()?;
+            let whole = part.outer.first().is_none_or(|outer| depth <= *outer);
+            run(op, part, &[indices.tensor().filter(|_| whole)?])?
+        }
+        _ => return None,
+    };
+    Some(Part {
+        product: part.product,
+        bias: part.bias,
+        selects: columns.len() < part.columns.len(),
+        dims,
+        outer,
+        columns,
+    })
+}
+
+/// The columns after an op, by running it on them.
+fn run(op: &Op, part: &Part, rest: &[&Tensor]) -> Option<Vec<usize>> {
+    let columns = part.columns.iter().map(|c| *c as i64).collect();
+    let columns = Tensor::from_vec::<i64>(part.dims.clone(), columns).ok()?;
+    let operands = [&[&columns], rest].concat();
+    let moved = eval_op(op, &operands, &Bindings::new()).ok()?;
+    let moved = moved.to_f64_vec();
+    Some(moved.into_iter().map(|c| c as usize).collect())
+}
+
+/// All uses of a value end where columns are dropped.
+fn is_cut_up(graph: &Graph, parts: &BTreeMap<ValueId, Part>, id: ValueId) -> bool {
+    let ends = |user: &ValueId| {
+        let part = parts.get(user);
+        part.is_some_and(|part| part.selects || is_cut_up(graph, parts, *user))
+    };
+    !graph.is_output(id) && graph.users(id).iter().all(ends)
+}
+
+/// Products of which several parts are joined, after elementwise ops and moves at most.
+fn rejoined(graph: &Graph, parts: &BTreeMap<ValueId, Part>) -> BTreeSet<ValueId> {
+    let mut found = BTreeSet::new();
+    let mut within: BTreeMap<ValueId, BTreeSet<ValueId>> = BTreeMap::new();
+    for id in graph.topological() {
+        if parts.get(&id).is_some_and(|part| part.selects) {
+            within.insert(id, BTreeSet::from([id]));
+            continue;
+        }
+        let op = graph.op(id);
+        if !matches!(
+            op,
+            Op::Unary(_)
+                | Op::Binary(_)
+                | Op::Slice { .. }
+                | Op::Reshape { .. }
+                | Op::Transpose { .. }
+                | Op::Concat { .. }
+        ) {
+            continue;
+        }
+        let operands = graph.operands(id).iter();
+        let joined: BTreeSet<ValueId> = operands
+            .filter_map(|v| within.get(v))
+            .flatten()
+            .copied()
+            .collect();
+        if matches!(op, Op::Concat { .. }) {
+            let mut seen = BTreeSet::new();
+            let products = joined.iter().filter_map(|part| parts.get(part));
+            found.extend(products.map(|p| p.product).filter(|p| !seen.insert(*p)));
+        }
+        within.insert(id, joined);
+    }
+    found
+}
+
+/// The product with the columns of a part, in its shape.
+fn build(graph: &mut Graph, id: ValueId, part: &Part, memo: &mut Memo) -> Result<ValueId, Cause> {
+    let origin = graph.origin(id).to_vec();
+    let product = graph.node(part.product).clone();
+    let &[x, weight] = &product.operands[..] else {
+        return Ok(id);
+    };
+    let weight = cut(graph, weight, &part.columns, memo)?;
+    let mut value = graph.add_node(Op::MatMul, &[x, weight], product.origin)?;
+    if let Some(bias) = part.bias {
+        let bias = cut(graph, bias, &part.columns, memo)?;
+        value = graph.add_node(Op::Binary(BinaryOp::Add), &[value, bias], origin.clone())?;
+    }
+    // Symbols (and dims of 1) first, then to their place.
+    let shape = graph.ty(id).shape.clone();
+    let inner = (0..shape.len()).filter(|axis| part.dims[*axis] != 1);
+    let outer = (0..shape.len()).filter(|axis| part.dims[*axis] == 1);
+    let order: Vec<usize> = outer.chain(inner).collect();
+    let ordered = order.iter().map(|axis| shape[*axis].clone()).collect();
+    value = graph.add_node(Op::Reshape { shape: ordered }, &[value], origin.clone())?;
+    let back = |axis| order.iter().position(|from| *from == axis).unwrap_or(axis);
+    let perm: Vec<usize> = (0..shape.len()).map(back).collect();
+    if !perm.is_sorted() {
+        value = graph.add_node(Op::Transpose { perm }, &[value], origin)?;
+    }
+    Ok(value)
+}
+
+/// Columns of a constant matrix, or elements of a row.
+fn cut(
+    graph: &mut Graph,
+    value: ValueId,
+    columns: &[usize],
+    memo: &mut Memo,
+) -> Result<ValueId, Cause> {
+    let Some(constant) = graph.as_const(value).cloned() else {
+        return Ok(value);
+    };
+    let key = (constant.name().to_string(), columns.to_vec());
+    let cut = match (memo.get(&key), constant.tensor()) {
+        (Some(found), _) => found.clone(),
+        (None, None) => return Ok(value),
+        (None, Some(tensor)) => {
+            let bytes: Vec<u8> = columns.iter().flat_map(|c| c.to_le_bytes()).collect();
+            let name = match (columns.first(), columns.last()) {
+                (Some(first), Some(last)) if last + 1 - first == columns.len() => {
+                    format!("{}[{first}..{}]", constant.name(), last + 1)
+                }
+                _ => format!(
+                    "{}[#{:016x}]",
+                    constant.name(),
+                    llmc_ir::types::digest(&bytes)
+                ),
+            };
+            let indices = columns.iter().map(|c| *c as i64).collect();
+            let indices = Tensor::from_vec::<i64>(vec![columns.len()], indices);
+            let indices = indices.map_err(|error| Cause::Unsupported(vec![error.to_string()]))?;
+            let axis = constant.shape().len() - 1;
+            let part = eval_op(&Op::Gather { axis }, &[tensor, &indices], &Bindings::new())?;
+            let new = Arc::new(Const::new(name, part));
+            memo.insert(key, new.clone());
+            new
+        }
+    };
+    let id = graph.add_const(cut);
+    Ok(graph.const_node(id)?)
+}
