@@ -540,8 +540,8 @@ impl Lower<'_> {
             ReduceOp::Sum | ReduceOp::Mean | ReduceOp::SumSquare => {
                 (Some(ReduceFn::Sum), BinaryFn::Add)
             }
-            ReduceOp::Max => (Some(ReduceFn::Max), BinaryFn::Max),
-            ReduceOp::Min => (None, BinaryFn::Min),
+            ReduceOp::Max => (Some(ReduceFn::Maxr), BinaryFn::Max),
+            ReduceOp::Min => (Some(ReduceFn::Minr), BinaryFn::Min),
             ReduceOp::Prod => (None, BinaryFn::Mul),
         };
         if let (true, Some(op)) = (last, reduce) {
