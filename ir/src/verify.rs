@@ -8,7 +8,8 @@
 //! 5. There is an output; outputs are live nodes; their names are unique.
 //! 6. Ids of constants and states exist; names in each table are unique.
 //! 7. A state has 4 dims, and at most one node appends to it.
-//! 8. Every op is legal at the stage, as the table at [`Stage::allows`] says.
+//! 8. Every op is legal at the stage, as the table at [`Stage::allows`] says; from fusion on, no value but a state's is as
+//!    long as the context.
 //! 9. Before the graph is sharded, everything is replicated.
 //! 10. Bounds of symbols are not negative.
 //! 11. (Modules) Names of entries are unique; constants and states of the same name are the same in all entries.
@@ -18,6 +19,7 @@
 //! run after every pass, in release builds too.
 
 use crate::graph::{Graph, Module, Node};
+use crate::dim::Symbol;
 use crate::op::Op;
 use crate::region::regions;
 use crate::types::{Layout, Type, ValueId};
@@ -239,7 +241,11 @@ impl Verifier<'_> {
                 }
                 None => self.node_type(id, node),
             }
-            if !self.stage.allows(&node.op) {
+            let past = Symbol::new(Symbol::PAST);
+            let grows = node.ty.shape.iter().any(|d| d.symbols().contains(&past));
+            let unfused =
+                self.stage >= Stage::Fused && grows && !matches!(node.op, Op::Append { .. });
+            if !self.stage.allows(&node.op) || unfused {
                 self.node_error(
                     8,
                     id,
