@@ -18,8 +18,8 @@
 //! All errors are collected; each has the number of its property and the text of its node. It is cheap enough to
 //! run after every pass, in release builds too.
 
-use crate::graph::{Graph, Module, Node};
 use crate::dim::Symbol;
+use crate::graph::{Graph, Module, Node};
 use crate::op::Op;
 use crate::region::regions;
 use crate::types::{Layout, Type, ValueId};

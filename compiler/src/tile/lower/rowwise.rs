@@ -12,6 +12,7 @@ use llmc_isa::Queue;
 use super::build::{at, page};
 use super::layout::Columns;
 use super::memory::copy;
+use super::vector::one_of_stack;
 use super::{Lower, Reason, Sram, Value};
 use crate::tile::{BinaryFn, Expr, Extent, OpKind, Operand, Packing, ReduceFn, UnaryFn};
 
@@ -271,7 +272,7 @@ impl Lower<'_> {
                 Source::Rows(_) => None,
                 Source::Constant(constant) => {
                     let (from, item) = self.weight(constant, Packing::Rows)?;
-                    let size = u32::try_from(item.bytes).map_err(|_| "a constant is too large")?;
+                    let size = one_of_stack(constant, &item)?;
                     let first = bytes;
                     bytes += size.next_multiple_of(ALIGN);
                     Some((from, item.dtype, first, size))

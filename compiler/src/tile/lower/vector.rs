@@ -9,7 +9,7 @@ use super::build::{at, page};
 use super::layout::Columns;
 use super::memory::copy;
 use super::{Lower, Reason, Sram, Value};
-use crate::tile::{BinaryFn, Expr, Extent, OpKind, Operand, Packing, UnaryFn};
+use crate::tile::{BinaryFn, Expr, Extent, OpKind, Operand, Packing, UnaryFn, WeightItem};
 
 /// The chip's function for an op, if it has one.
 pub(super) fn unary_fn(op: UnaryOp) -> Option<UnaryFn> {
@@ -243,8 +243,8 @@ impl Lower<'_> {
         op: impl FnOnce(Operand) -> OpKind,
     ) -> Result<(), Reason> {
         let (from, item) = self.weight(constant, Packing::Rows)?;
-        let bytes = u32::try_from(item.bytes).map_err(|_| "a constant is too large")?;
-        let ring = self.build.ring("vectors", Queue::Vpu, item.bytes);
+        let bytes = one_of_stack(constant, &item)?;
+        let ring = self.build.ring("vectors", Queue::Vpu, u64::from(bytes));
         let load = copy(
             (page(ring, 0), 0),
             (at(from, 0), 0),
@@ -409,6 +409,14 @@ impl Lower<'_> {
         );
         op(BinaryFn::Add, y(&other), y(&other), rest);
     }
+}
+
+/// Bytes of a constant, or of one of a stack: the item has all of them.
+pub(super) fn one_of_stack(constant: &Const, item: &WeightItem) -> Result<u32, Reason> {
+    let elements: usize = constant.shape().iter().product();
+    let bytes = u32::try_from(elements).ok();
+    let bytes = bytes.and_then(|n| n.checked_mul(item.dtype.bytes()));
+    bytes.ok_or_else(|| format!("constant `{}` is too large", constant.name()))
 }
 
 /// The operands of a rotation.
