@@ -319,6 +319,7 @@ impl<'a> Machine<'a> {
                         UnaryFn::Rsqrt => 1.0 / x.sqrt(),
                         UnaryFn::Silu => x / (1.0 + (-x).exp()),
                         UnaryFn::Tanh => x.tanh(),
+                        UnaryFn::Exp => x.exp(),
                         other => panic!("this machine has no {}", other.name()),
                     };
                     self.set(core, self.operand(core, dst, at), dst.dtype, value);
