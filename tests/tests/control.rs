@@ -15,7 +15,7 @@ fn model() -> String {
 
 #[test]
 fn explain_proves_every_fused_op_of_the_example() {
-    let ran = llmc(&["explain", &model(), "--max-context", "64", "--json"]);
+    let ran = llmc(["explain", &model(), "--max-context", "64", "--json"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     let explained: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(explained["near_misses"], Value::Array(vec![]));
@@ -26,7 +26,7 @@ fn explain_proves_every_fused_op_of_the_example() {
             .any(|proof| proof["op"].as_str().unwrap().starts_with(op));
         assert!(proved, "no proof of {op}");
     }
-    let missing = llmc(&[
+    let missing = llmc([
         "explain",
         &model(),
         "--max-context",
@@ -46,7 +46,7 @@ fn explain_proves_every_fused_op_of_the_example() {
 fn a_compile_stops_after_a_pass_and_prints_after_another() {
     let args = ["compile", &model(), "--max-context", "64"];
     let stopped = llmc(
-        &[
+        [
             &args[..],
             &["--stop-after", "fuse", "--print-after", "fold"],
         ]
@@ -56,13 +56,13 @@ fn a_compile_stops_after_a_pass_and_prints_after_another() {
     let fused = parse_module(&stopped.out).unwrap();
     assert!(fused.entry("decode").is_some());
     assert!(stopped.err.contains("after fold"), "{}", stopped.err);
-    let without = llmc(&args);
+    let without = llmc(args);
     assert_eq!(without.code, 2, "an output is needed: {}", without.err);
 }
 
 #[test]
 fn passes_are_listed_and_graphs_reduced() {
-    let list = llmc(&["pass", "--list"]);
+    let list = llmc(["pass", "--list"]);
     let names: Vec<String> = list
         .out
         .lines()
@@ -73,7 +73,7 @@ fn passes_are_listed_and_graphs_reduced() {
 
     let folder = TempDir::new().unwrap();
     let text = folder.path().join("graph.txt");
-    let dumped = llmc(&[
+    let dumped = llmc([
         "dump",
         &model(),
         "--max-context",
@@ -85,11 +85,11 @@ fn passes_are_listed_and_graphs_reduced() {
     ]);
     std::fs::write(&text, dumped.out).unwrap();
     let path = text.display().to_string();
-    let reduced = llmc(&["reduce", &path, "--pass", "fuse", "--keeps", "silu_mul"]);
+    let reduced = llmc(["reduce", &path, "--pass", "fuse", "--keeps", "silu_mul"]);
     assert_eq!(reduced.code, 0, "{}", reduced.err);
     let small = parse_module(&reduced.out).unwrap();
     assert!(small.entries[0].len() <= 8, "{}", reduced.out);
-    let nothing = llmc(&["reduce", &path, "--pass", "fuse", "--keeps", "erf"]);
+    let nothing = llmc(["reduce", &path, "--pass", "fuse", "--keeps", "erf"]);
     assert_eq!(nothing.code, 1);
     assert!(
         nothing.err.contains("there is nothing to reduce"),

@@ -30,7 +30,7 @@ fn eval(compiled: &Compiled, folder: &Path, tokens: &Path) -> Vec<(Tensor, u64)>
     compiled.write(&binary).unwrap();
     let [binary, logits, tokens] = [&binary, &logits, tokens].map(|p| p.to_str().unwrap());
     let run = |via: &str| {
-        let ran = llmc(&[
+        let ran = llmc([
             "eval", binary, "--tokens", tokens, "--logits", logits, "--via", via, "--json",
         ]);
         assert_eq!(ran.code, 0, "{}", ran.err);

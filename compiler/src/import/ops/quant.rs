@@ -76,7 +76,7 @@ fn codes_of(bits: i64) -> Result<DType, OpError> {
 /// Rows of packed codes: `[rows, columns]`, where a row begins at a byte and may be longer.
 fn unpacked(packed: &Tensor, dtype: DType, rows: usize, columns: usize) -> Result<Tensor, OpError> {
     let stride = packed.elements() / rows.max(1) * 8 / dtype.bits();
-    if stride < columns || packed.elements() % rows.max(1) != 0 {
+    if stride < columns || !packed.elements().is_multiple_of(rows.max(1)) {
         return Err(OpError::input(format!(
             "{} bytes are not {rows} rows of {columns} codes",
             packed.elements()

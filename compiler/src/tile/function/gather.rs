@@ -12,7 +12,7 @@ use crate::tile::{IntFn, OpKind};
 pub(super) fn divisor(n: u64, most: u64) -> u64 {
     (1..=n.min(most).max(1))
         .rev()
-        .find(|d| n % d == 0)
+        .find(|d| n.is_multiple_of(*d))
         .unwrap_or(1)
 }
 

@@ -53,7 +53,7 @@ pub fn lower_function(
     chip: &Chip,
     weights: &mut WeightPlan,
 ) -> Result<Program, LowerError> {
-    let cores = u32::try_from(chip.cores()).unwrap_or(u32::MAX).max(1);
+    let cores = chip.cores().max(1);
     let mut function = Function {
         graph,
         cores,

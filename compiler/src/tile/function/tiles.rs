@@ -187,7 +187,7 @@ impl Cut {
 pub(super) fn rest(n: u64, size: u64, index: &Expr) -> Extent {
     Extent {
         n: size as u32,
-        clamp: (n % size != 0).then(|| Expr::Const(n as i64) - index.clone()),
+        clamp: (!n.is_multiple_of(size)).then(|| Expr::Const(n as i64) - index.clone()),
     }
 }
 
@@ -256,9 +256,9 @@ pub(super) fn transfer(
     // A load reads what is held once only once.
     let mut n = n.clone();
     if !store {
-        for i in 0..TILE_DIMS {
-            if held.strides[i] == 0 {
-                n[i] = 1.into();
+        for (n, stride) in n.iter_mut().zip(held.strides) {
+            if stride == 0 {
+                *n = 1.into();
             }
         }
     }

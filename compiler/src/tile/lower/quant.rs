@@ -430,7 +430,7 @@ impl Lower<'_> {
             count.clone().ceil_div(i64::from(width))
         };
         let index = self.build.begin(&format!("n{}", id.0), trip, max_trip);
-        let whole_tiles = !columns.ragged && columns.per_core % width == 0;
+        let whole_tiles = !columns.ragged && columns.per_core.is_multiple_of(width);
         let left = if max_trip == 1 {
             count
         } else if whole_tiles {

@@ -441,7 +441,7 @@ fn flattened_rows(m: &Match) -> Result<(), Miss> {
     let [_, columns] = &w[..] else {
         return Err(Miss("the weight is not one matrix"));
     };
-    let back = [lead, &[columns.clone()]].concat();
+    let back = [lead, std::slice::from_ref(columns)].concat();
     m.require(
         m.root_ty()?.shape == back,
         "the axes of the rows are not restored",
@@ -692,12 +692,12 @@ fn rows_times_weight(d: &mut Draw, biased: bool) {
     let rows = lead.iter().fold(Dim::one(), |product, dim| &product * dim);
     d.value(
         "?x",
-        &[&lead[..], &[depth.clone()]].concat(),
+        &[&lead[..], std::slice::from_ref(&depth)].concat(),
         Values::Finite,
     );
     d.value("?w", &[depth.clone(), columns.clone()], Values::Finite);
     d.reshape("?a", &[rows, depth]);
-    d.reshape("?b", &[&lead[..], &[columns.clone()]].concat());
+    d.reshape("?b", &[&lead[..], std::slice::from_ref(&columns)].concat());
     if biased {
         d.value("?bias", &[columns], Values::Finite);
     }

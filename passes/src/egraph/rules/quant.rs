@@ -64,7 +64,7 @@ fn product(d: &mut Draw, axis: usize) {
     let (lead, depth, columns) = (d.dims(axes), d.dim(), d.dim());
     d.value(
         "?x",
-        &[&lead[..], &[depth.clone()]].concat(),
+        &[&lead[..], std::slice::from_ref(&depth)].concat(),
         Values::Finite,
     );
     d.value("?w", &[depth, columns.clone()], Values::Finite);
