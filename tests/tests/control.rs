@@ -88,7 +88,8 @@ fn passes_are_listed_and_graphs_reduced() {
     let reduced = llmc(["reduce", &path, "--pass", "fuse", "--keeps", "silu_mul"]);
     assert_eq!(reduced.code, 0, "{}", reduced.err);
     let small = parse_module(&reduced.out).unwrap();
-    assert!(small.entries[0].len() <= 8, "{}", reduced.out);
+    // The appends of a repeat stay: its states are stacked.
+    assert!(small.entries[0].len() <= 24, "{}", reduced.out);
     let nothing = llmc(["reduce", &path, "--pass", "fuse", "--keeps", "erf"]);
     assert_eq!(nothing.code, 1);
     assert!(
