@@ -158,16 +158,25 @@ pub fn import_model(
     }
     graph.remove_dead();
     graph.remove_unused_tables();
-    match widen::widened(&graph) {
-        Ok(wide) => graph = wide.unwrap_or(graph),
-        Err(e) => {
-            return Err(ImportError::Problems(vec![Problem {
-                category: Category::Bug,
-                operator: e.op.clone(),
-                node: String::new(),
-                reason: e.to_string(),
-                remedy: String::from("please report this model"),
-            }]));
+    let caches = caches(&graph, &roles, &mut warnings);
+    let tokens = roles
+        .inputs
+        .iter()
+        .find(|(_, i)| i.role == Role::Tokens)
+        .map(|(name, _)| name.clone());
+    // The types of a function's inputs and results are its own; a language model's caches and logits are ours.
+    if tokens.is_some() && !caches.is_empty() {
+        match widen::widened(&graph) {
+            Ok(wide) => graph = wide.unwrap_or(graph),
+            Err(e) => {
+                return Err(ImportError::Problems(vec![Problem {
+                    category: Category::Bug,
+                    operator: e.op.clone(),
+                    node: String::new(),
+                    reason: e.to_string(),
+                    remedy: String::from("please report this model"),
+                }]));
+            }
         }
     }
     if let Err(errors) = verify(&graph, Stage::Imported) {
@@ -175,12 +184,6 @@ pub fn import_model(
             errors.into_iter().map(broken).collect(),
         ));
     }
-    let caches = caches(&graph, &roles, &mut warnings);
-    let tokens = roles
-        .inputs
-        .iter()
-        .find(|(_, i)| i.role == Role::Tokens)
-        .map(|(name, _)| name.clone());
     if let Some(n) = graph
         .output("logits")
         .and_then(|id| graph.ty(id).shape.last()?.as_const())

@@ -135,7 +135,14 @@ impl Roles {
             past: Dim::from(0),
         };
         let hints = Hints::of(model);
-        let assigned: Vec<Role> = model.inputs.iter().map(|port| hints.role(port)).collect();
+        let mut assigned: Vec<Role> = model.inputs.iter().map(|port| hints.role(port)).collect();
+        // Names mean something beside tokens or caches only.
+        if !assigned
+            .iter()
+            .any(|r| matches!(r, Role::Tokens | Role::Past))
+        {
+            assigned.fill(Role::Data);
+        }
         for (port, role) in model.inputs.iter().zip(&assigned) {
             match (role, port.extents.as_deref()) {
                 (Role::Tokens, Some([batch, seq])) => {

@@ -247,9 +247,15 @@ fn by_axis(
 /// `DequantizeLinear`.
 pub fn dequantize_linear(cx: &mut Lower, call: &Call) -> Out {
     let codes = call.input(0)?;
-    if codes.is_data() && codes.dtype()?.is_float() {
+    if codes.is_data() && matches!(codes.dtype()?, DType::F32 | DType::F16 | DType::Bf16) {
         // Rounded already, see the top of this file.
         return Ok(vec![codes.clone()]);
+    }
+    // Floats of 8 bits and less are numbers already, and have no zero point.
+    if codes.dtype()?.is_float() && cx.ty(call.input(1)?)?.elements().is(1) {
+        let scale = call.input(1)?;
+        let wide = cast_to(cx, codes, scale.dtype()?)?;
+        return Ok(vec![cx.apply(Op::Binary(BinaryOp::Mul), &[&wide, scale])?]);
     }
     // Codes of a table that rows are picked from: dequantise the table.
     if let Some((table, indices)) = cx.picked_rows(codes) {
