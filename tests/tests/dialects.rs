@@ -33,7 +33,7 @@ enum Expected {
 
 use Expected::{Nothing, Of, Own, Roughly, TokenByToken};
 
-/// Llama-shaped files, by folder.
+/// All files, by folder.
 const FILES: &[(&str, Expected)] = &[
     ("llama-tiny/genai_cuda", Own),
     ("llama-tiny/genai_dml", Own),
@@ -70,6 +70,13 @@ const FILES: &[(&str, Expected)] = &[
     ("stories260K/genai-int4", Nothing),
     ("stories260K/optimum", Own),
     ("stories260K/qdq8", Roughly(1e-1)),
+    ("families/gemma2/dynamo23", Own),
+    ("families/gemma2/optimum", Own),
+    ("families/phi/dynamo18", Own),
+    ("families/phi/optimum", Own),
+    ("families/qwen2/dynamo18", Own),
+    ("families/qwen2/dynamo23", Own),
+    ("families/qwen2/optimum", Own),
     ("families/qwen2/genai-fp32", Own),
     ("families/qwen2/genai-int4", Own),
     ("deep/llama-2/genai-fp32", Own),

@@ -347,6 +347,8 @@ impl<'a> Emitter<'a> {
             Atom::Page(_) => true,
             _ => false,
         };
+        self.regs.next_op();
+        self.regs.make_room(RESERVE);
         for value in invariants(&wanted, &changes) {
             if self.regs.free() > RESERVE && self.regs.find(&value).is_none() {
                 self.reg(&value)?;

@@ -102,6 +102,24 @@ impl Registers {
         Some(reg)
     }
 
+    /// Gives up values of the innermost block, those not used for longest first, until `n` registers are free or none is left to
+    /// give up: an inner block that follows cannot do it.
+    pub fn make_room(&mut self, n: usize) {
+        let Some(frame) = self.frames.last_mut() else {
+            return;
+        };
+        while self.free.len() < n {
+            let stale = frame.held.iter().enumerate();
+            let Some((oldest, _)) = stale
+                .filter(|(_, h)| h.used < self.now)
+                .min_by_key(|(_, h)| h.used)
+            else {
+                return;
+            };
+            self.free.insert(frame.held.remove(oldest).reg);
+        }
+    }
+
     /// A free register, or that of the value of the innermost block that has not been used for longest.
     fn take(&mut self) -> Option<Reg> {
         if let Some(reg) = self.free.pop_first() {
@@ -127,5 +145,30 @@ impl Registers {
             frame.held = kept;
             self.free.extend(gone.iter().map(|h| h.reg));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_made_of_what_was_not_used_for_longest() {
+        let mut regs = Registers::new();
+        let all = regs.free();
+        for i in 0..all {
+            regs.next_op();
+            assert!(regs.hold(Linear::constant(i as i64)).is_some());
+        }
+        regs.next_op();
+        assert!(regs.find(&Linear::constant(0)).is_some());
+        regs.make_room(3);
+        assert_eq!(regs.free(), 3);
+        assert!(regs.find(&Linear::constant(0)).is_some(), "just used");
+        assert!(regs.find(&Linear::constant(1)).is_none());
+        assert!(regs.find(&Linear::constant(4)).is_some());
+        regs.open();
+        regs.make_room(all);
+        assert_eq!(regs.free(), 3, "outer values stay");
     }
 }
