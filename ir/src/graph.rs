@@ -301,6 +301,23 @@ impl Graph {
         }
     }
 
+    /// True if constants alone are behind a value: no input, no state.
+    pub fn depends_on_constants(&self, id: ValueId) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut waiting = vec![id];
+        while let Some(id) = waiting.pop() {
+            if self.as_const(id).is_some() || !seen.insert(id) {
+                continue;
+            }
+            let operands = self.operands(id);
+            if operands.is_empty() || self.op(id).has_effect() {
+                return false;
+            }
+            waiting.extend(operands);
+        }
+        true
+    }
+
     /// Live nodes, operands before users; among nodes that are ready the smallest id first. In a graph with a
     /// cycle (which the verifier reports), the nodes that wait for it follow by id.
     pub fn topological(&self) -> Vec<ValueId> {

@@ -48,24 +48,15 @@ pub fn split_products(graph: &mut Graph) -> Result<usize, Cause> {
     Ok(moved)
 }
 
-/// True if the value depends on constants alone.
-pub(crate) fn is_constant(graph: &Graph, value: ValueId) -> bool {
-    let operands = graph.operands(value);
-    graph.as_const(value).is_some()
-        || (!operands.is_empty()
-            && !graph.op(value).has_effect()
-            && operands.iter().all(|v| is_constant(graph, *v)))
-}
-
 /// True if `value` is a product with constants, or columnwise ops on one.
 fn ends_in_product(graph: &Graph, value: ValueId) -> bool {
     match (graph.op(value), graph.operands(value)) {
-        (Op::MatMul, &[_, w]) => graph.ty(w).rank() == 2 && is_constant(graph, w),
+        (Op::MatMul, &[_, w]) => graph.ty(w).rank() == 2 && graph.depends_on_constants(w),
         (Op::MatMulDequantized { .. }, [_, weight @ ..]) => {
-            weight.iter().all(|v| is_constant(graph, *v))
+            weight.iter().all(|v| graph.depends_on_constants(*v))
         }
         (Op::Binary(_), &[a, b]) => {
-            let columns = |c: ValueId| is_constant(graph, c) && graph.ty(c).rank() <= 1;
+            let columns = |c: ValueId| graph.depends_on_constants(c) && graph.ty(c).rank() <= 1;
             columns(b) && ends_in_product(graph, a) || columns(a) && ends_in_product(graph, b)
         }
         (Op::RoundTrip(_), &[x, scale, zero]) => {
@@ -114,7 +105,7 @@ impl Cut {
             *operand = match axis {
                 Some(axis) => self.of(graph, *operand, axis)?,
                 None if matches!(op, Op::MatMul | Op::MatMulDequantized { .. }) => *operand,
-                None if is_constant(graph, *operand) => self.of(graph, *operand, 0)?,
+                None if graph.depends_on_constants(*operand) => self.of(graph, *operand, 0)?,
                 None => self.before(graph, *operand)?,
             };
         }

@@ -4,7 +4,6 @@
 use llmc_ir::{BinaryOp, Dim, Graph, Op, ValueId};
 use llmc_tensor::DType;
 
-use crate::columns::is_constant;
 use crate::error::Cause;
 
 /// Groups of k that the matrix unit can scale are a multiple of this.
@@ -49,7 +48,9 @@ fn product(graph: &Graph, x: ValueId, w: ValueId) -> Option<Made> {
     else {
         return None;
     };
-    let constant = [codes, scale, zero].iter().all(|v| is_constant(graph, *v));
+    let constant = [codes, scale, zero]
+        .iter()
+        .all(|v| graph.depends_on_constants(*v));
     if !constant || graph.ty(codes).rank() != 2 || !graph.ty(x).dtype.is_float() {
         return None;
     }
@@ -78,7 +79,7 @@ fn scaled(graph: &mut Graph, value: ValueId, factor: ValueId) -> Result<Option<M
     };
     let (op, transposed) = (graph.op(value).clone(), *transposed);
     let by = graph.ty(factor).clone();
-    if !is_constant(graph, factor)
+    if !graph.depends_on_constants(factor)
         || by.dtype != DType::F32
         || by.rank() > 1
         || graph.use_count(value) != 1

@@ -82,8 +82,18 @@ pub fn widened(graph: &Graph) -> Result<Option<Graph>, TypeError> {
 
 /// Half-precision values that are the right operand of products only, or become it by moving elements, or are scales of codes.
 fn narrow_constants(graph: &Graph) -> BTreeSet<ValueId> {
+    let order = graph.topological();
+    let mut constants = BTreeSet::new();
+    for id in &order {
+        let operands = graph.operands(*id);
+        if graph.as_const(*id).is_some()
+            || (!operands.is_empty() && operands.iter().all(|v| constants.contains(v)))
+        {
+            constants.insert(*id);
+        }
+    }
     let mut narrow = BTreeSet::new();
-    for id in graph.topological().into_iter().rev() {
+    for id in order.into_iter().rev() {
         if !is_half(graph.ty(id).dtype) || graph.is_output(id) {
             continue;
         }
@@ -96,18 +106,11 @@ fn narrow_constants(graph: &Graph) -> BTreeSet<ValueId> {
             (Op::Dequantize { .. }, _) => narrow.contains(user),
             _ => false,
         };
-        let constant = depends_on_constants(graph, id);
+        let constant = constants.contains(&id);
         let users = graph.users(id);
         if constant && !users.is_empty() && users.iter().all(right) {
             narrow.insert(id);
         }
     }
     narrow
-}
-
-/// True if no input is behind a value; chains of ops on constants are short.
-fn depends_on_constants(graph: &Graph, id: ValueId) -> bool {
-    let operands = graph.operands(id);
-    graph.as_const(id).is_some()
-        || (!operands.is_empty() && operands.iter().all(|v| depends_on_constants(graph, *v)))
 }
