@@ -41,8 +41,11 @@ impl EvalError {
     }
 }
 
-/// Larger results are refused: a small file could otherwise ask for all memory.
+/// Larger results are refused.
 const MAX_ELEMENTS: usize = 1 << 30;
+
+/// Results of more elements than this must not have many more than their operands: a small file could otherwise ask for all memory.
+const MAX_GROWN: usize = 1 << 25;
 
 /// A message without its place.
 type Eval<T> = Result<T, String>;
@@ -80,7 +83,9 @@ fn eval_message(op: &Op, operands: &[&Tensor], bindings: &Bindings) -> Eval<Tens
     let shape = ty
         .const_shape()
         .ok_or_else(|| format!("the result's shape {:?} is not a shape", ty.shape))?;
-    let count = llmc_tensor::tensor::elements(&shape).filter(|n| *n <= MAX_ELEMENTS);
+    let held: usize = operands.iter().map(|t| t.elements()).sum();
+    let most = held.saturating_mul(2).clamp(MAX_GROWN, MAX_ELEMENTS);
+    let count = llmc_tensor::tensor::elements(&shape).filter(|n| *n <= most);
     count.ok_or_else(|| format!("a result of shape {shape:?} is too large to be evaluated"))?;
     let packed = operands
         .iter()

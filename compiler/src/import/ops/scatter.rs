@@ -44,8 +44,18 @@ pub fn gather_elements_of(cx: &mut Lower, data: &Val, indices: &Val, axis: usize
 /// `GatherElements`.
 pub fn gather_elements(cx: &mut Lower, call: &Call) -> Out {
     let (data, indices) = (call.input(0)?, call.input(1)?);
+    same_axes(cx, "indices", indices, cx.rank(data)?)?;
     let axis = cx.axis(call, data, 0)?;
     Ok(vec![gather_elements_of(cx, data, indices, axis)?])
+}
+
+fn same_axes(cx: &Lower, what: &str, value: &Val, rank: usize) -> Result<(), OpError> {
+    match cx.rank(value)? {
+        found if found == rank => Ok(()),
+        found => Err(OpError::input(format!(
+            "{what} have {found} axes, expected {rank} as the data"
+        ))),
+    }
 }
 
 fn combination(call: &Call) -> Result<ScatterOp, OpError> {
@@ -64,6 +74,9 @@ pub fn scatter_elements(cx: &mut Lower, call: &Call) -> Out {
     let [data, indices, updates] = [call.input(0)?, call.input(1)?, call.input(2)?];
     let op = combination(call)?;
     let rank = cx.rank(data)?;
+    for (what, value) in [("indices", indices), ("updates", updates)] {
+        same_axes(cx, what, value, rank)?;
+    }
     let perm = swap(rank, cx.axis(call, data, 0)?);
     let data = cx.permute(data, perm.clone())?;
     let indices = cx.permute(indices, perm.clone())?;
