@@ -156,7 +156,7 @@ fn contradictory_models() {
     has(&changed(&|g| g.output.clear()), &["no outputs"]);
     has(
         &changed(&|g| g.node[0].input[1] = "nobody".into()),
-        &["Add `node_y` uses `nobody`", "nothing before it"],
+        &["Add `node_y`: uses `nobody`", "nothing before it"],
     );
     has(
         &changed(&|g| g.node[0].domain = "my.ops".into()),
@@ -164,7 +164,7 @@ fn contradictory_models() {
     );
     has(
         &changed(&|g| g.output[0].name = "z".into()),
-        &["no node computes the output `z`"],
+        &["`z`: no node computes this output"],
     );
     has(
         &changed(&|g| g.node.push(g.node[0].clone())),
@@ -176,15 +176,15 @@ fn contradictory_models() {
     );
     has(
         &changed(&|g| g.initializer[0].dims = vec![4]),
-        &["tensor `w`", "takes 16 bytes, found 12"],
+        &["wrong input: `w`", "takes 16 bytes, found 12"],
     );
     has(
         &changed(&|g| g.initializer[0].dims = vec![-1]),
-        &["tensor `w`", "negative extent"],
+        &["wrong input: `w`", "negative extent"],
     );
     has(
         &changed(&|g| g.initializer[0].dims = vec![i64::MAX, i64::MAX]),
-        &["tensor `w`", "overflow"],
+        &["wrong input: `w`", "overflow"],
     );
     has(
         &changed(&|g| g.initializer[0].data_type = 99),
@@ -196,7 +196,7 @@ fn contradictory_models() {
     );
     has(
         &changed(&|g| g.initializer[0].data_type = 0),
-        &["tensor `w`", "no element type"],
+        &["wrong input: `w`", "no element type"],
     );
     has(
         &changed(&|g| g.node[0].input.truncate(1)),
@@ -306,7 +306,7 @@ fn weights_inline_typed_and_external() {
     let expects = data.join("w.bin").display().to_string();
     has(
         &fails(&path).to_string(),
-        &["tensor `w`", "`data/w.bin`", &expects],
+        &["wrong input: `w`", "`data/w.bin`", &expects],
     );
     std::fs::create_dir(&data).unwrap();
     let bytes: Vec<u8> = [1f32, 2.0, 3.0]
@@ -322,7 +322,7 @@ fn weights_inline_typed_and_external() {
     .unwrap();
     has(
         &fails(&path).to_string(),
-        &["tensor `w`", "bytes 5..+12", "has 16", "cut short"],
+        &["wrong input: `w`", "bytes 5..+12", "has 16", "cut short"],
     );
 
     let refused = |location: &str| {

@@ -4,7 +4,7 @@
 mod import_build;
 
 use import_build::{floats, graph_attribute, int, model, node, port, saved};
-use llmc_compiler::import::proto::{ModelProto, data_type};
+use llmc_compiler::import::proto::{ModelProto, StringStringEntryProto, data_type};
 use llmc_tests::{llmc, shakespeare, shared_models};
 
 /// Six nodes and ports, each wrong in its own way; the rest works.
@@ -95,6 +95,47 @@ fn six_problems_are_six_reports() {
     assert_eq!(json["operators"]["Relu"]["problems"], 0);
     assert_eq!(json["ok"], false);
     assert_eq!(json["entries"][0], "main");
+}
+
+/// What contradicts ONNX is reported beside what is not supported, and does not hide it.
+#[test]
+fn damage_hides_nothing() {
+    let f32s = |name: &str| port(name, data_type::FLOAT, "2 3");
+    let mut absent = floats("absent", &[3], &[]);
+    absent.data_location = 1;
+    absent.external_data.push(StringStringEntryProto {
+        key: "location".into(),
+        value: "absent.bin".into(),
+    });
+    let short = floats("short", &[3], &[0.0; 2]);
+    let nodes = vec![
+        node("TfIdfVectorizer", &["x"], "a", vec![]),
+        node("Add", &["x", "nowhere"], "b", vec![]),
+        node("Add", &["x", "absent"], "c", vec![]),
+        node("Add", &["x", "short"], "d", vec![]),
+        node("Softmax", &["x"], "e", vec![int("axis", 7)]),
+    ];
+    let outputs = ["a", "b", "c", "d", "e", "nobody"];
+    let outputs = outputs.into_iter().map(f32s).collect();
+    let damaged = model(nodes, vec![absent, short], vec![f32s("x")], outputs);
+    let (_folder, path) = saved(&damaged);
+    let ran = llmc(["check", path.to_str().unwrap()]);
+    assert_eq!(ran.code, 1, "{}\n{}", ran.out, ran.err);
+    for expected in [
+        "TfIdfVectorizer `node_a`: the operator is not supported",
+        "wrong input: Add `node_b`: uses `nowhere`, which nothing before it computes",
+        "wrong input: `absent`: its values are in the file `absent.bin`, which is not at",
+        "wrong input: `short`: ",
+        "wrong input: Softmax `node_e`: axis 7 is out of range",
+        "wrong input: `nobody`: no node computes this output",
+    ] {
+        assert!(
+            ran.out.contains(expected),
+            "`{expected}` is not in\n{}",
+            ran.out
+        );
+    }
+    assert!(ran.err.contains("has 6 problems"), "{}", ran.err);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use llmc_ir::{
 };
 use llmc_isa::Chip;
 use llmc_isa::container::Binary;
-use llmc_runtime_emu::{Options, Session};
+use llmc_runtime_emu::{Mode, Options, Session};
 use llmc_tensor::{DType, Tensor};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -129,11 +129,24 @@ impl Case {
         let compiled = compile_graph(self.graph.clone(), &options)
             .unwrap_or_else(|e| panic!("{e}\n{}", self.graph));
         let binary = Binary::from_bytes(compiled.to_bytes().unwrap(), "case").unwrap();
-        let mut session = Session::new(Arc::new(binary), None, Options::default()).unwrap();
+        let binary = Arc::new(binary);
+        let mut session = Session::new(binary.clone(), None, Options::default()).unwrap();
         let inputs: Vec<(&str, &Tensor)> =
             self.inputs.iter().map(|(n, t)| (n.as_str(), t)).collect();
         let ran = session.call("main", &inputs);
-        ran.unwrap_or_else(|e| panic!("{e}\n{}", self.graph)).0
+        let (outputs, stats) = ran.unwrap_or_else(|e| panic!("{e}\n{}", self.graph));
+        let timing = Options {
+            mode: Mode::Timing,
+            ..Options::default()
+        };
+        let mut session = Session::new(binary, None, timing).unwrap();
+        let timing = session.launch("main", &[], &[]).unwrap();
+        assert_eq!(
+            stats, timing,
+            "with values and without\n{}",
+            self.graph
+        );
+        outputs
     }
 
     /// Equal on chips of all sizes, and to the evaluator up to `tolerance`.

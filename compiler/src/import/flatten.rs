@@ -93,7 +93,7 @@ pub struct Flattener<'c> {
     pub nodes: Vec<Node>,
     /// Constants by value.
     pub constants: BTreeMap<ValueIx, TensorProto>,
-    /// What is valid but not supported.
+    /// What is not supported, and what single nodes have wrong.
     pub problems: Vec<Problem>,
 }
 
@@ -131,6 +131,13 @@ impl<'c> Flattener<'c> {
                 .context
                 .malformed(format!("the value `{name}` is defined twice"))),
         }
+    }
+
+    /// A value that the file uses, but that is not there: in no list of inputs, results or constants.
+    fn unknown(&mut self, name: &str) -> ValueIx {
+        let id = ValueIx((self.first + self.names.len()) as u32);
+        self.names.push(name.to_string());
+        id
     }
 
     /// The value of a name in the graph.
@@ -172,6 +179,17 @@ impl<'c> Flattener<'c> {
             node: name.to_string(),
             reason,
             remedy: remedy.to_string(),
+        });
+    }
+
+    /// Notes what contradicts the ONNX specification; `operator` is empty if no node is concerned.
+    pub fn invalid(&mut self, operator: &str, name: &str, reason: String) {
+        self.problems.push(Problem {
+            category: Category::Input,
+            operator: operator.to_string(),
+            node: name.to_string(),
+            reason,
+            remedy: String::from("the file contradicts the ONNX specification: export it again"),
         });
     }
 
@@ -222,8 +240,7 @@ impl<'c> Flattener<'c> {
     /// Adds a node, or the body of the function that it calls.
     ///
     /// # Errors
-    /// A value that nothing before it computes or that is there already; a domain without a version; a function that
-    /// calls itself.
+    /// A value that is there already; a domain without a version; a function that calls itself.
     pub fn node(&mut self, mut proto: NodeProto) -> Result<(), ImportError> {
         let name = match proto.name.as_str() {
             "" => proto
@@ -238,14 +255,14 @@ impl<'c> Flattener<'c> {
         self.resolve_references(&mut proto);
         let mut inputs = Vec::new();
         for input in &proto.input {
-            inputs.push(match input.as_str() {
-                "" => None,
-                used => self.lookup(used).ok_or_else(|| {
-                    let op = &proto.op_type;
-                    self.context.malformed(format!(
-                        "{op} `{name}` uses `{used}`, which nothing before it computes"
-                    ))
-                })?,
+            inputs.push(match (input.as_str(), self.lookup(input)) {
+                ("", _) => None,
+                (_, Some(known)) => known,
+                (used, None) => {
+                    let reason = format!("uses `{used}`, which nothing before it computes");
+                    self.invalid(&proto.op_type, &name, reason);
+                    Some(self.unknown(used))
+                }
             });
         }
         if self.calls > 0 {

@@ -101,7 +101,8 @@ pub struct Model {
     pub nodes: Vec<Rc<Node>>,
     /// Constants that live nodes use.
     pub constants: BTreeMap<ValueIx, Tensor>,
-    /// Inputs, outputs and constants that llmc cannot represent; they are in none of the lists above.
+    /// Inputs, outputs and constants that llmc cannot represent, and values that are used but not there; they are in none
+    /// of the lists above.
     pub problems: Vec<Problem>,
     /// What subgraphs need to be written out.
     pub context: Context,
@@ -111,8 +112,8 @@ impl Model {
     /// Resolves a decoded file.
     ///
     /// # Errors
-    /// No graph, no nodes, no operator set for a domain, a value that is used but never defined (or only later), a value
-    /// defined twice, a function that calls itself, constants that cannot be read.
+    /// No graph, no nodes, no operator set for a domain, a value defined twice, a function that calls itself, a file of
+    /// constants that cannot be read.
     pub fn resolve(proto: ModelProto, path: &Path) -> Result<Model, ImportError> {
         let opsets = proto.opset_import.iter();
         let context = Context {
@@ -207,10 +208,13 @@ impl Parts {
                 let name = &info.name;
                 return Err(context.malformed(format!("it lists the output `{name}` twice")));
             }
-            let value = flat.lookup(&info.name).flatten().ok_or_else(|| {
-                context.malformed(format!("no node computes the output `{}`", info.name))
-            })?;
-            outputs.extend(port(&mut flat, info, value));
+            match flat.lookup(&info.name).flatten() {
+                Some(value) => outputs.extend(port(&mut flat, info, value)),
+                None => {
+                    let reason = String::from("no node computes this output");
+                    flat.invalid("", &info.name, reason);
+                }
+            }
         }
         let nodes = live(flat.nodes, outputs.iter().map(|o| o.value));
         let used = nodes.iter().flat_map(|n| n.uses());
@@ -234,7 +238,8 @@ impl Parts {
     }
 }
 
-/// The tensors of the constants that are used; what has an element type that llmc lacks becomes a problem.
+/// The tensors of the constants that are used; one that cannot be read or has an element type that llmc lacks becomes a
+/// problem. Of a file that is not there only the first constant is named.
 pub(super) fn read_constants(
     protos: &BTreeMap<ValueIx, TensorProto>,
     used: &BTreeSet<ValueIx>,
@@ -243,22 +248,41 @@ pub(super) fn read_constants(
 ) -> Result<BTreeMap<ValueIx, Tensor>, ImportError> {
     let mut weights = Weights::new(&context.path);
     let mut constants = BTreeMap::new();
+    let mut absent = BTreeSet::new();
     for (value, proto) in protos.iter().filter(|(value, _)| used.contains(value)) {
-        match weights.tensor(proto) {
-            Ok(tensor) => _ = constants.insert(*value, tensor),
-            Err(ImportError::Tensor {
-                category: Category::Unsupported,
-                tensor,
-                detail,
-            }) => problems.push(Problem {
-                category: Category::Unsupported,
-                operator: String::new(),
-                node: tensor,
-                reason: detail,
-                remedy: String::from("export with float weights"),
-            }),
-            Err(error) => return Err(error),
-        }
+        let error = match weights.tensor(proto) {
+            Ok(tensor) => {
+                constants.insert(*value, tensor);
+                continue;
+            }
+            Err(error) => error,
+        };
+        let category = error.category();
+        let (reason, remedy) = match error {
+            ImportError::Tensor { detail, .. } if category == Category::Unsupported => {
+                (detail, "export with float weights")
+            }
+            ImportError::Tensor { detail, .. } => (detail, "export the model again"),
+            ImportError::External { detail, .. } => (detail, "copy the files of the model again"),
+            ImportError::ExternalMissing { location, expected, .. } => {
+                if !absent.insert(location.clone()) {
+                    continue;
+                }
+                let expected = expected.display();
+                (
+                    format!("its values are in the file `{location}`, which is not at {expected}"),
+                    "keep it in the folder of the .onnx file",
+                )
+            }
+            other => return Err(other),
+        };
+        problems.push(Problem {
+            category,
+            operator: String::new(),
+            node: proto.name.clone(),
+            reason,
+            remedy: String::from(remedy),
+        });
     }
     Ok(constants)
 }

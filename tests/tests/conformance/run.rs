@@ -80,7 +80,20 @@ fn modes(case: &Case) -> Result<(), Stop> {
     for sram in SRAM_BYTES {
         emulate(case, &chip(sram).unwrap())?;
     }
-    Ok(())
+    constant(case, &chip(SRAM_BYTES[0]).unwrap())
+}
+
+/// All inputs as constants of the model: what the compiler folds is what the chip would have computed.
+fn constant(case: &Case, chip: &Chip) -> Result<(), Stop> {
+    let folder = TempDir::new().unwrap();
+    let names: Vec<String> = case.sets[0].inputs.iter().map(|(n, _)| n.clone()).collect();
+    let case = case.with_constants(&names, folder.path());
+    emulate(&case, chip).map_err(|stop| match stop {
+        Outcome::Pass(inputs) => Outcome::Pass(inputs),
+        Outcome::Unsupported(reason) | Outcome::Wrong(reason) => {
+            wrong(format!("all inputs constant: {reason}"))
+        }
+    })
 }
 
 /// SRAM of a core of the chips that cases run on: as the preset has it, and so little that every op takes several tiles.

@@ -53,10 +53,15 @@ pub fn bit_shift(cx: &mut Lower, call: &Call) -> Out {
     )?])
 }
 
-/// `BitCast`.
+/// `BitCast`. Between integers of the same width it is the conversion that wraps around.
 pub fn bit_cast(cx: &mut Lower, call: &Call) -> Out {
-    let to = target(call)?;
-    Ok(vec![cx.apply(Op::BitCast(to), &[call.input(0)?])?])
+    let (x, to) = (call.input(0)?, target(call)?);
+    let from = x.dtype()?;
+    let op = match from.bits() == to.bits() && from.is_int() && to.is_int() {
+        true => Op::Cast(to),
+        false => Op::BitCast(to),
+    };
+    Ok(vec![cx.apply(op, &[x])?])
 }
 
 /// `Cast`.
@@ -115,13 +120,10 @@ fn overflowing(cx: &mut Lower, x: &Val, to: DType) -> Made {
         DType::F8E5m2Fnuz => (61440.0, 0x80),
         _ => return cx.cast(x, to),
     };
-    let value = |code: u8| {
-        let tensor = Tensor::new(to, Vec::new(), vec![code]);
-        tensor
-            .map(Val::constant)
-            .map_err(|e| OpError::bug(e.to_string()))
-    };
+    // Codes are chosen as bytes: as a number, infinity would be made the largest finite value.
+    let value = |code: u8| Val::constant(Tensor::scalar(code));
     let within = cx.cast(x, to)?;
+    let within = cx.apply(Op::BitCast(DType::U8), &[&within])?;
     let x = cx.cast(x, DType::F32)?;
     let size = cx.map(UnaryOp::Abs, &x)?;
     let limit = cx.number(&size, f64::from(limit))?;
@@ -130,10 +132,10 @@ fn overflowing(cx: &mut Lower, x: &Val, to: DType) -> Made {
         DType::F8E5m2 => {
             let zero = cx.number(&x, 0.0)?;
             let negative = cx.less(&x, &zero)?;
-            let (minus, plus) = (value(code | 0x80)?, value(code)?);
-            cx.pick(&negative, &minus, &plus)?
+            cx.pick(&negative, &value(code | 0x80), &value(code))?
         }
-        _ => value(code)?,
+        _ => value(code),
     };
-    cx.pick(&over, &beyond, &within)
+    let codes = cx.pick(&over, &beyond, &within)?;
+    cx.apply(Op::BitCast(to), &[&codes])
 }

@@ -62,13 +62,13 @@ reductions! {
     reduce_sum_square = SumSquare,
 }
 
-/// A bool counts as a number.
+/// A bool counts as a number; without elements, the largest is false and the smallest true, as the limits of a byte are.
 fn extreme(cx: &mut Lower, call: &Call, op: ReduceOp) -> Out {
     let x = call.input(0)?;
     if x.dtype()? != DType::Bool {
         return Ok(vec![reduced(cx, call, op, x)?]);
     }
-    let number = cx.cast(x, DType::I32)?;
+    let number = cx.cast(x, DType::U8)?;
     let value = reduced(cx, call, op, &number)?;
     Ok(vec![cx.cast(&value, DType::Bool)?])
 }
