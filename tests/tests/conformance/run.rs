@@ -54,10 +54,18 @@ pub fn guarded(f: impl FnOnce() -> Outcome) -> Outcome {
 }
 
 /// Runs a case in every way; the first that fails decides.
+pub fn all_modes(case: &Case) -> Outcome {
+    match with_inputs(case) {
+        Outcome::Pass(bound) => constant(case).err().unwrap_or(Outcome::Pass(bound)),
+        other => other,
+    }
+}
+
+/// Runs a case with its inputs as inputs.
 ///
 /// An input that decides a shape (axes, sizes, a trip count) must be known at compile time. Where that is what fails, the
 /// small integer inputs become constants of the model, and the outcome says which.
-pub fn all_modes(case: &Case) -> Outcome {
+fn with_inputs(case: &Case) -> Outcome {
     let first = modes(case);
     let Err(Outcome::Unsupported(reason)) = &first else {
         return first.err().unwrap_or(Outcome::Pass(Vec::new()));
@@ -76,19 +84,23 @@ pub fn all_modes(case: &Case) -> Outcome {
 
 fn modes(case: &Case) -> Result<(), Stop> {
     evaluate(case)?;
-    let chip = |sram: u64| Chip::load("edge").and_then(|chip| chip.with_sram_bytes(sram));
     for sram in SRAM_BYTES {
-        emulate(case, &chip(sram).unwrap())?;
+        emulate(case, &chip(sram))?;
     }
-    constant(case, &chip(SRAM_BYTES[0]).unwrap())
+    Ok(())
+}
+
+fn chip(sram_bytes: u64) -> Chip {
+    let edge = Chip::load("edge").unwrap();
+    edge.with_sram_bytes(sram_bytes).unwrap()
 }
 
 /// All inputs as constants of the model: what the compiler folds is what the chip would have computed.
-fn constant(case: &Case, chip: &Chip) -> Result<(), Stop> {
+fn constant(case: &Case) -> Result<(), Stop> {
     let folder = TempDir::new().unwrap();
     let names: Vec<String> = case.sets[0].inputs.iter().map(|(n, _)| n.clone()).collect();
     let case = case.with_constants(&names, folder.path());
-    emulate(&case, chip).map_err(|stop| match stop {
+    emulate(&case, &chip(SRAM_BYTES[0])).map_err(|stop| match stop {
         Outcome::Pass(inputs) => Outcome::Pass(inputs),
         Outcome::Unsupported(reason) | Outcome::Wrong(reason) => {
             wrong(format!("all inputs constant: {reason}"))
