@@ -2,10 +2,13 @@
 
 use crate::compile::CompileArgs;
 use crate::{Context, Error, Io};
-use llmc_compiler::CompileOptions;
-use llmc_compiler::passes::{Explained, NearMiss, Proof};
+use llmc_compiler::passes::{Explained, NearMiss, Proof, differ, graphs};
+use llmc_compiler::{CompileOptions, Stage};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// Difference of outputs, relative to the largest number, up to which two graphs compute the same.
+const CLOSE: f64 = 1e-4;
 
 /// Options of `llmc explain`.
 #[derive(clap::Args, Debug)]
@@ -17,7 +20,8 @@ failed and the values it saw.
 
 Examples:
   llmc explain model.onnx
-  llmc explain model.onnx --node /model/layers.0/input_layernorm"
+  llmc explain model.onnx --node /model/layers.0/input_layernorm
+  llmc explain model.onnx --evaluate --entry prefill"
 )]
 pub struct Options {
     /// An ONNX model
@@ -28,6 +32,9 @@ pub struct Options {
     /// This entry [default: decode]
     #[arg(long, value_name = "NAME")]
     entry: Option<String>,
+    /// Also evaluate the imported and the fused graph of every entry on random inputs, and say whether they agree
+    #[arg(long)]
+    evaluate: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -57,16 +64,47 @@ pub fn run(options: &Options, io: &mut Io) -> Result<(), Error> {
             )));
         }
     }
+    let agree = match options.evaluate {
+        true => Some(evaluate(&options.model, &settings)?),
+        false => None,
+    };
     drop(shown);
     if options.json {
-        io.json(&as_json(&explained))
-    } else {
-        io.print(&explained)?;
-        match &options.node {
-            Some(_) => io.print(kept(&explained)),
-            None => Ok(()),
+        return io.json(&as_json(&explained, agree.as_deref()));
+    }
+    io.print(&explained)?;
+    if options.node.is_some() {
+        io.print(kept(&explained))?;
+    }
+    for (entry, difference) in agree.into_iter().flatten() {
+        match difference {
+            None => io.line(format_args!(
+                "\nentry {entry}: the imported and the fused graph compute the same on random inputs"
+            ))?,
+            Some(where_) => io.line(format_args!(
+                "\nentry {entry}: bug in llmc, the fused graph computes something else: {where_}"
+            ))?,
         }
     }
+    Ok(())
+}
+
+/// Where the fused graph of each entry computes something else than the imported one, if it does.
+fn evaluate(
+    model: &Path,
+    settings: &CompileOptions,
+) -> Result<Vec<(String, Option<String>)>, Error> {
+    let at = |stage: Stage| {
+        graphs(model, settings, stage).context(|| format!("cannot explain `{}`", model.display()))
+    };
+    let (imported, fused) = (at(Stage::Specialised)?, at(Stage::Fused)?);
+    let pairs = imported.entries.iter().zip(&fused.entries);
+    let each = pairs.map(|(before, after)| {
+        let found = differ(before, after, CLOSE)
+            .context(|| format!("entry `{}` cannot be evaluated", before.name))?;
+        Ok((before.name.clone(), found))
+    });
+    each.collect()
 }
 
 fn explain(options: &Options, settings: &CompileOptions) -> Result<Explained, Error> {
@@ -95,7 +133,7 @@ fn kept(explained: &Explained) -> String {
     }
 }
 
-fn as_json(explained: &Explained) -> Value {
+fn as_json(explained: &Explained, agree: Option<&[(String, Option<String>)]>) -> Value {
     let proofs: Vec<Value> = explained.proofs.iter().map(proof_as_json).collect();
     let misses: Vec<Value> = explained.near_misses.iter().map(miss_as_json).collect();
     let kept = explained
@@ -103,7 +141,17 @@ fn as_json(explained: &Explained) -> Value {
         .iter()
         .map(|kept| json!({ "node": kept.text, "origin": kept.origin }));
     let kept: Vec<Value> = kept.collect();
-    json!({ "entry": explained.entry, "proofs": proofs, "near_misses": misses, "kept": kept })
+    let evaluated = agree.map(|all| {
+        let each = all.iter().map(|(entry, found)| (entry.clone(), json!(found)));
+        Value::Object(each.collect())
+    });
+    json!({
+        "entry": explained.entry,
+        "proofs": proofs,
+        "near_misses": misses,
+        "kept": kept,
+        "differences": evaluated,
+    })
 }
 
 fn proof_as_json(proof: &Proof) -> Value {
@@ -159,5 +207,6 @@ fn miss_as_json(miss: &NearMiss) -> Value {
         "missing": miss.missing,
         "failed": failed.collect::<Vec<_>>(),
         "closest": closest.collect::<Vec<_>>(),
+        "form": miss.form,
     })
 }

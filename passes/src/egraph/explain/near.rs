@@ -161,6 +161,8 @@ pub struct NearMiss {
     pub failed: Vec<Failed>,
     /// Rules that come closest, if the left side of none matched.
     pub closest: Vec<Closest>,
+    /// What is made of the anchor, if nothing comes close.
+    pub form: Vec<String>,
 }
 
 impl NearMiss {
@@ -208,6 +210,12 @@ pub fn near_misses(whole: &Whole, rules: &[Rule]) -> Result<Vec<NearMiss>, Eqsat
             true => closest::closest(whole, &around, &makers),
             false => Vec::new(),
         };
+        let made = around.above.iter().filter_map(|class| whole.members.get(class));
+        let made: BTreeSet<&ValueId> = made.flatten().collect();
+        let form = match failed.is_empty() && closest.is_empty() {
+            true => made.iter().map(|value| line(whole.graph, **value)).collect(),
+            false => Vec::new(),
+        };
         let mut origin = Origin::new();
         let values = around.all().filter_map(|class| whole.members.get(&class));
         for value in values.flatten().collect::<BTreeSet<_>>() {
@@ -221,6 +229,7 @@ pub fn near_misses(whole: &Whole, rules: &[Rule]) -> Result<Vec<NearMiss>, Eqsat
             missing: stage.name,
             failed,
             closest,
+            form,
         };
         found.push((*at, miss));
     }

@@ -100,6 +100,10 @@ impl fmt::Display for NearMiss {
             writeln!(f, "     instead of {} there is", closest.wants)?;
             writeln!(f, "       {}", closest.found)?;
         }
+        if !self.form.is_empty() {
+            writeln!(f, "   no rule knows what is made of it:")?;
+            self.form.iter().try_for_each(|line| writeln!(f, "     {line}"))?;
+        }
         Ok(())
     }
 }

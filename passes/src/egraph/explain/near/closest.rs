@@ -12,6 +12,8 @@ use crate::egraph::lang::Lang;
 
 /// Rules that are shown at most.
 const MOST: usize = 2;
+/// Nodes of a left side that must be there for it to be near.
+const LEAST: usize = 3;
 
 /// A rule whose left side nearly matched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +44,7 @@ pub fn closest(whole: &Whole, around: &Around, rules: &[(&Rule, Pattern<Lang>)])
     }
     let score = |fit: &Fit| (fit.visited.contains(&around.anchor), fit.matched);
     let best = fits.iter().map(|(.., fit)| score(fit)).max();
-    let best = best.filter(|(_, matched)| *matched > 0);
+    let best = best.filter(|(anchored, matched)| *anchored || *matched >= LEAST);
     let fits = fits
         .into_iter()
         .filter(|(.., fit)| Some(score(fit)) == best);
@@ -104,7 +106,11 @@ fn fit(
             found = fit(egraph, ast, *at, *class, found);
         }
         let better = |best: &Fit| {
-            let score = |fit: &Fit| (fit.matched, fit.broken.is_none());
+            // A number where something else is looked for says less than an op.
+            let score = |fit: &Fit| match fit.broken {
+                None => (fit.matched, 2),
+                Some((_, class)) => (fit.matched, i32::from(egraph[class].data.scalar.is_none())),
+            };
             score(&found) > score(best)
         };
         if best.as_ref().is_none_or(better) {
