@@ -119,14 +119,15 @@ fn keep(explained: &mut Explained, node: &str) -> bool {
     explained.proofs.retain(|proof| named(&proof.origin));
     explained.near_misses.retain(|miss| named(&miss.origin));
     explained.kept.retain(|kept| named(&kept.origin));
-    !(explained.proofs.is_empty()
-        && explained.near_misses.is_empty()
-        && explained.kept.is_empty())
+    !(explained.proofs.is_empty() && explained.near_misses.is_empty() && explained.kept.is_empty())
 }
 
 /// The nodes that are no part of a fused op, as text.
 fn kept(explained: &Explained) -> String {
-    let lines = explained.kept.iter().map(|kept| format!("  {}\n", kept.text));
+    let lines = explained
+        .kept
+        .iter()
+        .map(|kept| format!("  {}\n", kept.text));
     match explained.kept.is_empty() {
         true => String::new(),
         false => format!("\nleft as it was:\n{}", lines.collect::<String>()),
@@ -142,7 +143,9 @@ fn as_json(explained: &Explained, agree: Option<&[(String, Option<String>)]>) ->
         .map(|kept| json!({ "node": kept.text, "origin": kept.origin }));
     let kept: Vec<Value> = kept.collect();
     let evaluated = agree.map(|all| {
-        let each = all.iter().map(|(entry, found)| (entry.clone(), json!(found)));
+        let each = all
+            .iter()
+            .map(|(entry, found)| (entry.clone(), json!(found)));
         Value::Object(each.collect())
     });
     json!({

@@ -79,10 +79,15 @@ impl From<Vec<(ValueId, TypeError)>> for Cause {
 
 /// Near misses on their own lines, before what they lead to.
 fn reasons(near_misses: &[NearMiss]) -> String {
-    let lines = near_misses.iter().map(|miss| format!("\n  {}", miss.summary()));
+    let lines = near_misses
+        .iter()
+        .map(|miss| format!("\n  {}", miss.summary()));
     match near_misses.is_empty() {
         true => String::new(),
-        false => format!("{}\n  (`llmc explain` says more)\n", lines.collect::<String>()),
+        false => format!(
+            "{}\n  (`llmc explain` says more)\n",
+            lines.collect::<String>()
+        ),
     }
 }
 

@@ -372,7 +372,10 @@ fn what_is_not_fused_is_reported_with_its_origin() {
     let text = error.to_string();
     assert!(text.contains("\"layers.1.softmax\""), "{text}");
     assert!(!text.contains("layers.0.softmax"), "{text}");
-    assert!(text.contains("looks like an attention, but softmax is not over the keys"), "{text}");
+    assert!(
+        text.contains("looks like an attention, but softmax is not over the keys"),
+        "{text}"
+    );
     assert!(nodes.len() > 3, "{text}");
 }
 

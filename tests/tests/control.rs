@@ -37,7 +37,12 @@ fn explain(more: &[&str]) -> Ran {
 fn explain_says_once_what_repeats() {
     let all = explain(&["--evaluate"]);
     assert_eq!(all.code, 0, "{}", all.err);
-    assert_eq!(all.out.matches("In each of layers 0..3").count(), 1, "{}", all.out);
+    assert_eq!(
+        all.out.matches("In each of layers 0..3").count(),
+        1,
+        "{}",
+        all.out
+    );
     for entry in ["prefill", "score", "decode"] {
         let same = format!("entry {entry}: the imported and the fused graph compute the same");
         assert!(all.out.contains(&same), "{}", all.out);
@@ -59,7 +64,12 @@ fn a_node_is_explained_whatever_became_of_it() {
     let later = explain(&["--node", "node_mean_5"]);
     assert!(later.out.contains("rms_norm"), "{}{}", later.out, later.err);
     let kept = explain(&["--node", "node_embedding"]);
-    assert!(kept.out.contains("left as it was:\n  %"), "{}{}", kept.out, kept.err);
+    assert!(
+        kept.out.contains("left as it was:\n  %"),
+        "{}{}",
+        kept.out,
+        kept.err
+    );
     let missing = explain(&["--node", "nowhere"]);
     assert_eq!(missing.code, 1);
     let message = "entry `decode` has no node whose name contains `nowhere`";

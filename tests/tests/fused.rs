@@ -223,7 +223,10 @@ fn counts_are_layers_times_the_ops_of_a_layer() {
         std::fs::write(&path, &have).unwrap();
     }
     let stored = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(stored == have, "docs/FUSED.md (LLMC_BLESS=1 accepts):\n{have}");
+    assert!(
+        stored == have,
+        "docs/FUSED.md (LLMC_BLESS=1 accepts):\n{have}"
+    );
 }
 
 #[test]

@@ -5,8 +5,8 @@
 //! is printed step by step ([`term`]). So a proof is short however deep the model is, and a compile without proofs pays
 //! nothing for them. [`near`] looks for what resembles an attention, a norm or a rotation and was not fused.
 
-mod near;
 mod names;
+mod near;
 mod region;
 mod show;
 mod term;
@@ -171,11 +171,20 @@ pub fn explain(
         }
     }
     fused.sort_by_key(|(root, class, _)| (*root, *class));
-    whole.numbers = fused.iter().zip(1..).map(|((_, class, _), n)| (*class, n)).collect();
+    whole.numbers = fused
+        .iter()
+        .zip(1..)
+        .map(|((_, class, _), n)| (*class, n))
+        .collect();
     let turns: BTreeMap<_, _> = regions(graph)
         .unwrap_or_default()
         .into_iter()
-        .flat_map(|region| region.members.into_iter().map(move |value| (value, region.count)))
+        .flat_map(|region| {
+            region
+                .members
+                .into_iter()
+                .map(move |value| (value, region.count))
+        })
         .collect();
     let book = Book::new(rules)?;
     let mut proofs = Vec::new();
@@ -283,7 +292,9 @@ impl<'a> Book<'a> {
             false => (left, right),
             true => (right, left),
         };
-        let value = terms.name(changed.before).or_else(|| terms.name(changed.after));
+        let value = terms
+            .name(changed.before)
+            .or_else(|| terms.name(changed.after));
         Some(Step {
             meaning,
             backwards: changed.backwards,

@@ -138,12 +138,19 @@ mod tests {
     #[test]
     fn numbers_that_count_up_are_a_range() {
         assert_eq!(
-            of(&["/layers.0/Where_2", "/layers.1/Where_2", "/layers.2/Where_2"]),
+            of(&[
+                "/layers.0/Where_2",
+                "/layers.1/Where_2",
+                "/layers.2/Where_2"
+            ]),
             "\"/layers.{0..2}/Where_2\""
         );
         assert_eq!(of(&["mul_1", "mul_3"]), "\"mul_1\", \"mul_3\"");
         assert_eq!(of(&["a_1_1", "a_2_2"]), "\"a_1_1\", \"a_2_2\"");
-        assert_eq!(of(&["a_1_1", "a_2_1", "a_2_2"]), "\"a_{1..2}_1\", \"a_2_2\"");
+        assert_eq!(
+            of(&["a_1_1", "a_2_1", "a_2_2"]),
+            "\"a_{1..2}_1\", \"a_2_2\""
+        );
     }
 
     #[test]

@@ -11,8 +11,8 @@ mod closest;
 use std::collections::BTreeSet;
 
 use egg::{EGraph, ENodeOrVar, Id, Language, Pattern, PatternAst, Searcher};
-use llmc_ir::{Op, Origin, ReduceOp, ValueId};
 use llmc_ir::graph::merge_origin;
+use llmc_ir::{Op, Origin, ReduceOp, ValueId};
 
 use super::region::{Whole, line};
 use super::term::{const_name, value_name};
@@ -70,7 +70,11 @@ impl Looks {
                     (ReduceOp::SumSquare, _) => Some(Looks::Norm),
                     (ReduceOp::Mean | ReduceOp::Sum, Some(x)) => {
                         let centred = nodes(x).any(|node| matches!(node, Lang::Sub(_)));
-                        Some(if centred { Looks::LayerNorm } else { Looks::Norm })
+                        Some(if centred {
+                            Looks::LayerNorm
+                        } else {
+                            Looks::Norm
+                        })
                     }
                     _ => None,
                 }
@@ -210,10 +214,16 @@ pub fn near_misses(whole: &Whole, rules: &[Rule]) -> Result<Vec<NearMiss>, Eqsat
             true => closest::closest(whole, &around, &makers),
             false => Vec::new(),
         };
-        let made = around.above.iter().filter_map(|class| whole.members.get(class));
+        let made = around
+            .above
+            .iter()
+            .filter_map(|class| whole.members.get(class));
         let made: BTreeSet<&ValueId> = made.flatten().collect();
         let form = match failed.is_empty() && closest.is_empty() {
-            true => made.iter().map(|value| line(whole.graph, **value)).collect(),
+            true => made
+                .iter()
+                .map(|value| line(whole.graph, **value))
+                .collect(),
             false => Vec::new(),
         };
         let mut origin = Origin::new();
@@ -255,9 +265,7 @@ impl Around {
         let constant = |id: &Id| {
             let data = |child: &Id| egraph[*child].data.attr.as_ref();
             let is_const = |child: &Id| matches!(data(child), Some(Attr::Op(Op::Const(_))));
-            let const_node = |node: &Lang| {
-                matches!(node, Lang::Opaque(children) if children.first().is_some_and(is_const))
-            };
+            let const_node = |node: &Lang| matches!(node, Lang::Opaque(children) if children.first().is_some_and(is_const));
             has(egraph, *id, const_node)
         };
         let ends = |id: Id| {

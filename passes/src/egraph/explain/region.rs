@@ -136,7 +136,9 @@ impl Region {
             node.operands.iter().map(|v| new.get(v).copied()).collect();
         let reads = boundary.values.contains(&value) || matches!(node.op, Op::Input | Op::Carry);
         if let Some(operands) = operands.filter(|_| !reads)
-            && let Ok(id) = self.graph.add_node(node.op.clone(), &operands, node.origin.clone())
+            && let Ok(id) = self
+                .graph
+                .add_node(node.op.clone(), &operands, node.origin.clone())
         {
             self.inner.push(value);
             return Some(id);
@@ -220,7 +222,9 @@ impl Whole<'_> {
         }
         let heads = self.heads_of(class);
         if self.numbers.contains_key(&class) && !heads.is_empty() {
-            boundary.heads.extend(heads.iter().map(|value| (*value, class)));
+            boundary
+                .heads
+                .extend(heads.iter().map(|value| (*value, class)));
         } else if let Some(node) = self.extraction.node(class) {
             for child in node.children() {
                 self.outside(*child, boundary);
@@ -234,7 +238,9 @@ impl Whole<'_> {
         let parents: BTreeSet<Id> = parents.map(|id| self.egraph.find(id)).collect();
         let splits = parents.into_iter().filter(|parent| {
             let mut nodes = self.egraph[*parent].nodes.iter();
-            nodes.any(|node| matches!(node, Lang::SplitHeads([x, _]) if self.egraph.find(*x) == class))
+            nodes.any(
+                |node| matches!(node, Lang::SplitHeads([x, _]) if self.egraph.find(*x) == class),
+            )
         });
         let values = splits.filter_map(|split| self.members.get(&split));
         values.flatten().copied().collect()

@@ -10,14 +10,22 @@ use super::{Explained, NearMiss, Proof};
 impl fmt::Display for Explained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (fused, missed) = (self.proofs.len(), self.near_misses.len());
-        writeln!(f, "entry {}: {fused} fused, {missed} near misses", self.entry)?;
+        writeln!(
+            f,
+            "entry {}: {fused} fused, {missed} near misses",
+            self.entry
+        )?;
         let mut shown: Vec<(&Proof, usize)> = Vec::new();
         let mut turns = None;
         for (proof, number) in self.proofs.iter().zip(1..) {
             match (proof.turns, turns) {
                 (now, before) if now == before => {}
                 (Some(n), _) => {
-                    writeln!(f, "\nIn each of layers 0..{}, with the names of the first:", n - 1)?;
+                    writeln!(
+                        f,
+                        "\nIn each of layers 0..{}, with the names of the first:",
+                        n - 1
+                    )?;
                 }
                 (None, _) => writeln!(f, "\nOnce:")?,
             }
@@ -44,7 +52,11 @@ impl fmt::Display for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.op)?;
         if self.given.is_empty() {
-            return writeln!(f, "   stands for too many nodes to show why, before {}", self.value);
+            return writeln!(
+                f,
+                "   stands for too many nodes to show why, before {}",
+                self.value
+            );
         }
         writeln!(f, "   of")?;
         for line in &self.reads {
@@ -102,7 +114,9 @@ impl fmt::Display for NearMiss {
         }
         if !self.form.is_empty() {
             writeln!(f, "   no rule knows what is made of it:")?;
-            self.form.iter().try_for_each(|line| writeln!(f, "     {line}"))?;
+            self.form
+                .iter()
+                .try_for_each(|line| writeln!(f, "     {line}"))?;
         }
         Ok(())
     }

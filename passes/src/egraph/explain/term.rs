@@ -64,7 +64,10 @@ impl<'a> Terms<'a> {
     ) -> Terms<'a> {
         let name = |value: &ValueId| match region.original.get(value) {
             Some(old) => (*value, value_name(graph, *old)),
-            None => (*value, region.graph.input_name(*value).unwrap_or("").to_string()),
+            None => (
+                *value,
+                region.graph.input_name(*value).unwrap_or("").to_string(),
+            ),
         };
         // What is spelled for a fused operand has no name in the model.
         let named = |value: &&ValueId| !region.spelled.contains(value);
@@ -81,12 +84,17 @@ impl<'a> Terms<'a> {
     pub fn name(&self, term: &FlatTerm<Lang>) -> Option<&str> {
         let members = self.members.get(&self.class(term)?)?;
         let spelled = |value: &&ValueId| {
-            let added = self.classes.get(value).map(|id| self.egraph.id_to_node(*id));
+            let added = self
+                .classes
+                .get(value)
+                .map(|id| self.egraph.id_to_node(*id));
             added.is_some_and(|node| self.is_call(node, term))
         };
         let spelled = members.iter().find(spelled);
         let mut candidates = spelled.into_iter().chain(members);
-        candidates.find_map(|value| self.names.get(value)).map(String::as_str)
+        candidates
+            .find_map(|value| self.names.get(value))
+            .map(String::as_str)
     }
 
     /// Whether a term is this node of operands that are equal.
@@ -127,7 +135,8 @@ impl<'a> Terms<'a> {
     /// What a variable stands for: a name, or a term of names.
     fn leaf(&self, term: &FlatTerm<Lang>) -> String {
         if let Lang::Opaque(_) = &term.node
-            && let Some(Lang::Attr(Attr::Op(Op::Const(id)))) = term.children.first().map(|t| &t.node)
+            && let Some(Lang::Attr(Attr::Op(Op::Const(id)))) =
+                term.children.first().map(|t| &t.node)
         {
             let constant = self.region.graph.tables().constant(*id);
             return constant.map_or(id.to_string(), |constant| const_name(constant));
