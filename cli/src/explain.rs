@@ -13,10 +13,10 @@ const CLOSE: f64 = 1e-4;
 /// Options of `llmc explain`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Each fused op is derived from the imported nodes by the rules of the e-graph, one at a time: `of` is what it reads, `given` the
+    after_help = "Each fused op is derived from the imported nodes by the rules of the e-graph, one at a time: it `reads` these values, `given` are the
 imported nodes, `by` the rules, each with the part that it finds and what it puts in place. `(2)` is the result of proof 2. Ops of
-other layers that follow by the same rules are listed only; the layers of a repeat are one. What looks like an attention, a norm or a rotation and was not fused is shown with the condition that
-failed and the values it saw.
+other layers that follow by the same rules are listed only; the layers of a repeat are one. What looks like an attention, a norm or
+a rotation and was not fused is shown with the condition that failed and the values it saw.
 
 Examples:
   llmc explain model.onnx

@@ -116,6 +116,18 @@ fn a_compile_stops_after_a_pass_and_prints_after_another() {
     let fused = parse_module(&stopped.out).unwrap();
     assert!(fused.entry("decode").is_some());
     assert!(stopped.err.contains("after fold"), "{}", stopped.err);
+    let listed = llmc(["compile", "--passes"]);
+    assert!(
+        listed.out.starts_with("import "),
+        "{}{}",
+        listed.out,
+        listed.err
+    );
+    assert!(
+        listed.out.contains("\nfuse           fused "),
+        "{}",
+        listed.out
+    );
     let without = llmc(args);
     assert_eq!(without.code, 2, "an output is needed: {}", without.err);
 }
@@ -150,6 +162,14 @@ fn passes_are_listed_and_graphs_reduced() {
     let small = parse_module(&reduced.out).unwrap();
     // The appends of a repeat stay: its states are stacked.
     assert!(small.entries[0].len() <= 24, "{}", reduced.out);
+    let broken = std::fs::read_to_string(&text)
+        .unwrap()
+        .replace("rows=1", "rows=x");
+    std::fs::write(folder.path().join("broken.txt"), broken).unwrap();
+    let broken = folder.path().join("broken.txt").display().to_string();
+    let refused = llmc(["reduce", &broken, "--pass", "fuse"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("not well formed"), "{}", refused.err);
     let nothing = llmc(["reduce", &path, "--pass", "fuse", "--keeps", "erf"]);
     assert_eq!(nothing.code, 1);
     assert!(

@@ -211,10 +211,12 @@ impl Lower<'_> {
         let mut found: Vec<_> = products.filter(alike).collect();
         let k = weight.shape().first().copied().unwrap_or(0) as u32;
         let (one, width) = (columns.per_core.div_ceil(PANEL), self.params.panels.max(1));
+        let passes = |tile: Tile, panels: u32| k.div_ceil(tile.k) * panels.div_ceil(width);
+        let alone = passes(Tile::choose(&self.params, k, one, size), one);
         let pays = |count: &u32| {
-            let tile = Tile::choose(&self.params, k, count * one, size);
-            let passes = (count * one).div_ceil(width);
-            tile.panels == count * one && passes < count * one.div_ceil(width)
+            let panels = count * one;
+            let tile = Tile::choose(&self.params, k, panels, size);
+            tile.panels == panels && passes(tile, panels) < count * alone
         };
         let count = (2..=1 + found.len() as u32).rev().find(pays).unwrap_or(1);
         found.truncate(count as usize - 1);

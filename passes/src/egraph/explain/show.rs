@@ -58,7 +58,7 @@ impl fmt::Display for Proof {
                 self.value
             );
         }
-        writeln!(f, "   of")?;
+        writeln!(f, "   reads")?;
         for line in &self.reads {
             writeln!(f, "     {line}")?;
         }

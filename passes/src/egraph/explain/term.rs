@@ -115,19 +115,26 @@ impl<'a> Terms<'a> {
         self.egraph.lookup(node)
     }
 
-    /// A term as the instance of a pattern.
+    /// A term as the instance of a pattern. What is equal to the whole term is written out: `x = merge(split(x))` says nothing.
     pub fn instance(&self, pattern: &PatternAst<Lang>, term: &FlatTerm<Lang>) -> String {
-        self.instance_at(pattern, pattern.root(), term)
+        self.instance_at(pattern, pattern.root(), term, self.class(term))
     }
 
-    fn instance_at(&self, pattern: &PatternAst<Lang>, at: Id, term: &FlatTerm<Lang>) -> String {
+    fn instance_at(
+        &self,
+        pattern: &PatternAst<Lang>,
+        at: Id,
+        term: &FlatTerm<Lang>,
+        whole: Option<Id>,
+    ) -> String {
         match &pattern[at] {
             ENodeOrVar::ENode(node) if node.matches(&term.node) => {
                 self.call(term, |i, child| match node.children().get(i) {
-                    Some(at) => self.instance_at(pattern, *at, child),
+                    Some(at) => self.instance_at(pattern, *at, child, whole),
                     None => self.leaf(child),
                 })
             }
+            _ if self.class(term) == whole && !term.children.is_empty() => self.text(term),
             _ => self.leaf(term),
         }
     }
