@@ -103,15 +103,19 @@ Examples:
 )]
 pub struct Options {
     /// An ONNX model
-    model: PathBuf,
+    #[arg(required_unless_present = "passes")]
+    model: Option<PathBuf>,
     /// The binary to write
     #[arg(
         short,
         long,
         value_name = "OUT.llmc",
-        required_unless_present = "stop_after"
+        required_unless_present_any = ["stop_after", "passes"]
     )]
     output: Option<PathBuf>,
+    /// List the passes, for `--print-after` and `--stop-after`, and the stages of `--emit` that they lead to
+    #[arg(long, exclusive = true)]
+    passes: bool,
     /// Print the program after these passes to standard error
     #[arg(long, value_name = "PASS,..", value_delimiter = ',', value_parser = stages())]
     print_after: Vec<Stage>,
@@ -140,17 +144,21 @@ fn stages_or_all() -> PossibleValuesParser {
 /// # Errors
 /// If the model cannot be compiled for the chip, or a file cannot be written.
 pub fn run(options: &Options, io: &mut Io) -> Result<(), Error> {
+    let Some(model) = options.model.as_deref().filter(|_| !options.passes) else {
+        let row = |s: &Stage| format!("{:14} {:14} {}\n", s.pass(), s.name(), s.doc().trim());
+        return io.print(Stage::ALL.iter().map(row).collect::<String>());
+    };
     let all = options.emit.iter().any(|name| name == "all");
     let wanted = |stage: &&Stage| all || options.emit.iter().any(|name| name == stage.name());
     let mut settings = options.compile.settings()?;
     // Each by itself, so that it is shown even if a later pass fails.
     for stage in &options.print_after {
-        for text in stage_texts(options, &settings, *stage)? {
+        for text in stage_texts(model, &settings, *stage)? {
             io.note(format_args!("// after {}\n{}", stage.pass(), text.text));
         }
     }
     if let Some(stage) = options.stop_after {
-        for text in stage_texts(options, &settings, stage)? {
+        for text in stage_texts(model, &settings, stage)? {
             io.print(text.text)?;
         }
         return Ok(());
@@ -159,7 +167,7 @@ pub fn run(options: &Options, io: &mut Io) -> Result<(), Error> {
         return Err(Error::Usage("--output is missing".to_string()));
     };
     settings.emit = Stage::ALL.iter().filter(wanted).copied().collect();
-    let compiled = compile(&options.model, &settings, io)?;
+    let compiled = compile(model, &settings, io)?;
 
     let beside = output.parent().unwrap_or(Path::new("."));
     let folder = options.emit_dir.as_deref().unwrap_or(beside);
@@ -183,12 +191,12 @@ pub fn run(options: &Options, io: &mut Io) -> Result<(), Error> {
 
 /// The program after a pass.
 fn stage_texts(
-    options: &Options,
+    model: &Path,
     settings: &CompileOptions,
     stage: Stage,
 ) -> Result<Vec<StageText>, Error> {
-    llmc_compiler::dump(&options.model, settings, stage, None)
-        .context(|| format!("cannot compile `{}`", options.model.display()))
+    llmc_compiler::dump(model, settings, stage, None)
+        .context(|| format!("cannot compile `{}`", model.display()))
 }
 
 impl CompileArgs {

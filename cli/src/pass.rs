@@ -3,7 +3,7 @@
 use crate::compile::CompileArgs;
 use crate::{Context, Error, Io};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use llmc_compiler::passes::{Module, Pass, parse_module};
+use llmc_compiler::passes::{Module, Pass, parse_module, problems};
 use std::io::Read;
 use std::path::Path;
 
@@ -22,7 +22,7 @@ pub struct Options {
     #[arg(value_name = "NAME", value_parser = passes(), required_unless_present = "list")]
     name: Option<Pass>,
     /// List the passes in their order
-    #[arg(long)]
+    #[arg(long, visible_alias = "passes")]
     list: bool,
     #[command(flatten)]
     compile: CompileArgs,
@@ -77,6 +77,15 @@ pub(crate) fn read(path: &Path) -> Result<Module, Error> {
     })?;
     if module.entries.is_empty() {
         return Err(Error::failed(format!("`{}` has no graph", path.display())));
+    }
+    let problems = problems(&module);
+    if !problems.is_empty() {
+        let lines: Vec<String> = problems.iter().map(|p| format!("\n  {p}")).collect();
+        return Err(Error::failed(format!(
+            "`{}` is a graph that is not well formed:{}",
+            path.display(),
+            lines.concat()
+        )));
     }
     Ok(module)
 }

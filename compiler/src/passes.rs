@@ -5,6 +5,7 @@ use crate::import::import;
 use crate::{
     CompileError, CompileOptions, DEFAULT_PREFILL, Stage, import_options, sizes, to_usize,
 };
+use llmc_ir::verify_module;
 use llmc_passes::egraph;
 use llmc_passes::{Cause, PassError, run_observed};
 use std::path::Path;
@@ -43,6 +44,19 @@ pub fn graphs(
         found.is_none()
     })?;
     found.ok_or_else(|| CompileError::Options(format!("stage `{stage}` has no graphs")))
+}
+
+/// What keeps graphs from being well formed at any stage: what the stage that they fit best says.
+pub fn problems(module: &Module) -> Vec<String> {
+    use llmc_ir::Stage::{Fused, Imported, Sharded, Specialised};
+    let stages = [Imported, Specialised, Fused, Sharded];
+    let errors = stages.map(|stage| verify_module(module, stage).err().unwrap_or_default());
+    let fewest = errors.iter().min_by_key(|errors| errors.len());
+    fewest
+        .into_iter()
+        .flatten()
+        .map(ToString::to_string)
+        .collect()
 }
 
 /// Runs one pass on graphs. Without a model, sizes that are not given are [`DEFAULT_PREFILL`].

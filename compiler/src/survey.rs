@@ -113,9 +113,10 @@ fn problems(
                 let entry = error.entry.unwrap_or_default();
                 reasons.into_iter().map(|r| problem(&entry, r)).collect()
             }
-            Cause::NotFused(nodes) => {
-                let one = |e: &llmc_ir::VerifyError| problem(&e.at, e.to_string());
-                nodes.iter().map(one).collect()
+            Cause::NotFused { nodes, near_misses } => {
+                let near = near_misses.iter().map(|m| problem(&m.at, m.summary()));
+                near.chain(nodes.iter().map(|e| problem(&e.at, e.to_string())))
+                    .collect()
             }
             _ => vec![problem(error.pass, error.to_string())],
         },

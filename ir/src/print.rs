@@ -263,6 +263,16 @@ fn elements(t: &Tensor) -> String {
 impl Graph {
     /// One node as its line in the text form, without indentation; for messages and dumps.
     pub fn node_text(&self, id: ValueId) -> String {
+        let mut line = self.op_text(id);
+        if let Some(node) = self.get(id).filter(|node| !node.origin.is_empty()) {
+            let names: Vec<String> = node.origin.iter().map(|n| quote(n)).collect();
+            let _ = write!(line, " ; {}", names.join(", "));
+        }
+        line
+    }
+
+    /// The same without the names of the model's nodes.
+    pub fn op_text(&self, id: ValueId) -> String {
         let Some(node) = self.get(id) else {
             return format!("{id} (removed)");
         };
@@ -275,10 +285,6 @@ impl Graph {
             let _ = write!(line, " {operands}");
         }
         line.push_str(&attribute_words(&node.op));
-        if !node.origin.is_empty() {
-            let names: Vec<String> = node.origin.iter().map(|n| quote(n)).collect();
-            let _ = write!(line, " ; {}", names.join(", "));
-        }
         line
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use llmc_ir::{EvalError, TypeError, ValueId, VerifyError};
 
-use crate::egraph::EqsatError;
+use crate::egraph::{EqsatError, NearMiss};
 
 /// A pass failed: which, on which entry, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,9 +27,14 @@ pub enum Cause {
     /// Options that make no sense together, or not for this model.
     #[error("{0}")]
     Options(String),
-    /// Ops that no rule could turn into fused ones.
-    #[error("{} node(s) could not be fused into ops of the chip: {}", .0.len(), lines(.0))]
-    NotFused(Vec<VerifyError>),
+    /// Ops that no rule could turn into fused ones, and what was nearly recognised in them.
+    #[error("{}{} node(s) could not be fused into ops of the chip: {}", reasons(near_misses), nodes.len(), lines(nodes))]
+    NotFused {
+        /// The nodes that are left over.
+        nodes: Vec<VerifyError>,
+        /// Why, as far as rules can tell.
+        near_misses: Vec<NearMiss>,
+    },
     /// Bug in llmc: a pass left a broken graph.
     #[error("bug in llmc, the graph is broken after this pass: {}", lines(.0))]
     Broken(Vec<VerifyError>),
@@ -69,6 +74,20 @@ impl From<TypeError> for Cause {
 impl From<Vec<(ValueId, TypeError)>> for Cause {
     fn from(errors: Vec<(ValueId, TypeError)>) -> Cause {
         Cause::Types(errors)
+    }
+}
+
+/// Near misses on their own lines, before what they lead to.
+fn reasons(near_misses: &[NearMiss]) -> String {
+    let lines = near_misses
+        .iter()
+        .map(|miss| format!("\n  {}", miss.summary()));
+    match near_misses.is_empty() {
+        true => String::new(),
+        false => format!(
+            "{}\n  (`llmc explain` says more)\n",
+            lines.collect::<String>()
+        ),
     }
 }
 

@@ -111,6 +111,7 @@ pub fn run_observed(
     };
     let mut pipeline = Pipeline {
         observer,
+        costs: options.costs,
         report: PassReport::default(),
         since: Instant::now(),
         stopped: false,
@@ -208,6 +209,7 @@ pub fn run_function(
 ) -> Result<(Module, PassReport), PassError> {
     let mut pipeline = Pipeline {
         observer,
+        costs: &BytesAndMacs::default(),
         report: PassReport::default(),
         since: Instant::now(),
         stopped: false,
@@ -260,12 +262,15 @@ fn broken(
     legal: Stage,
     module: &Module,
     errors: Vec<VerifyError>,
+    costs: &dyn CostModel,
 ) -> PassError {
     let well_formed = verify_module(module, Stage::Specialised).is_ok();
     if pass == "fused" && legal == Stage::Fused && well_formed {
         for entry in &module.entries {
-            if let Err(errors) = verify(entry, legal) {
-                return Cause::NotFused(errors).in_pass(pass, &entry.name);
+            if let Err(nodes) = verify(entry, legal) {
+                let found = egraph::near_misses(entry, &egraph::rules::all(), costs);
+                let near_misses = found.unwrap_or_default();
+                return Cause::NotFused { nodes, near_misses }.in_pass(pass, &entry.name);
             }
         }
     }
@@ -279,6 +284,7 @@ fn broken(
 /// Runs stages: pass, verify, show.
 struct Pipeline<'a> {
     observer: &'a mut dyn FnMut(&'static str, &Module) -> bool,
+    costs: &'a dyn CostModel,
     report: PassReport,
     since: Instant,
     stopped: bool,
@@ -300,7 +306,8 @@ impl Pipeline<'_> {
             entry,
             cause,
         })?;
-        verify_module(module, legal).map_err(|errors| broken(name, legal, module, errors))?;
+        verify_module(module, legal)
+            .map_err(|errors| broken(name, legal, module, errors, self.costs))?;
         self.report.times.push((name, self.since.elapsed()));
         self.stopped = !(self.observer)(name, module);
         self.since = Instant::now();

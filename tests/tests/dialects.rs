@@ -111,6 +111,24 @@ const FLOATS: &[&[&str]] = &[
         "stories260K/dynamo23",
         "stories260K/genai-fp32",
     ],
+    &[
+        "families/qwen2/optimum",
+        "families/qwen2/dynamo18",
+        "families/qwen2/dynamo23",
+        "families/qwen2/genai-fp32",
+    ],
+    &["families/gemma2/optimum", "families/gemma2/dynamo23"],
+    &["families/phi/optimum", "families/phi/dynamo18"],
+    &[
+        "deep/llama-2/optimum",
+        "deep/llama-2/dynamo18",
+        "deep/llama-2/genai-fp32",
+    ],
+    &[
+        "deep/llama-80/optimum",
+        "deep/llama-80/dynamo18",
+        "deep/llama-80/genai-fp32",
+    ],
 ];
 
 /// Dialects whose products must be as many, whatever type their weights have.

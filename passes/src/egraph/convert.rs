@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use egg::{EGraph, Id, Language};
 use llmc_ir::graph::merge_origin;
-use llmc_ir::{Graph, Op, Origin, Type, ValueId};
+use llmc_ir::{BinaryOp, Graph, Op, Origin, Type, ValueId};
 
 use super::EqsatError;
 use super::analysis::TypeAnalysis;
@@ -180,6 +180,7 @@ pub fn to_graph(
         let mut operands = operands.ok_or_else(|| failed("an operand is missing".into()))?;
         let origin = origins.of(*class);
         for op in ops {
+            constants_last(&graph, &op, &mut operands);
             let value = match op {
                 Op::Const(id) => graph.const_node(id),
                 op => graph.add_node(op, &operands, origin.clone()),
@@ -196,6 +197,17 @@ pub fn to_graph(
         );
     }
     Ok(graph)
+}
+
+/// Both orders of a sum cost the same; with constants last, all exporters' are spelled alike.
+fn constants_last(graph: &Graph, op: &Op, operands: &mut [ValueId]) {
+    let commutes = matches!(op, Op::Binary(BinaryOp::Add | BinaryOp::Mul));
+    if let ([a, b], true) = (operands, commutes)
+        && graph.as_const(*a).is_some()
+        && graph.as_const(*b).is_none()
+    {
+        std::mem::swap(a, b);
+    }
 }
 
 /// Classes that the roots need, operands first.

@@ -4,8 +4,8 @@
 //! Graph -> convert::to_egraph -> rules to saturation (LIMITS) -> Extraction -> convert::to_graph -> Graph
 //! ```
 //!
-//! The region is the whole graph for now; nothing here assumes that, so that it can become one layer. `README.md`
-//! is the law of rule writing.
+//! A repeat's body is part of the graph like anything else, so a layer that is repeated is saturated once. `README.md` is the
+//! law of rule writing.
 
 mod analysis;
 mod convert;
@@ -27,7 +27,7 @@ use llmc_ir::{Graph, ValueId};
 
 pub use analysis::TypeAnalysis;
 pub use draw::{Bound, Draw, Values};
-pub use explain::{Explained, Failed, NearMiss, Proof, Step, explain};
+pub use explain::{Closest, Explained, Failed, Kept, NearMiss, Proof, Step, explain, near_misses};
 pub use extract::Extraction;
 pub use lang::{Attr, Factor, Heads, Lang, Probs, Scores};
 pub use matched::{Match, Miss};

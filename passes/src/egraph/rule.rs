@@ -96,13 +96,27 @@ impl Draft {
 }
 
 impl Rule {
-    /// The egg form. Errors name the rule: a row of a table does not parse.
-    pub fn compile(&self) -> Result<Rewrite<Lang, TypeAnalysis>, String> {
+    /// Both sides as patterns. Errors name the rule: a row of a table does not parse.
+    pub fn sides(&self) -> Result<(Pattern<Lang>, Pattern<Lang>), String> {
         let parse = |side: &str| {
             side.parse::<Pattern<Lang>>()
                 .map_err(|error| format!("rule {}: `{side}`: {error}", self.name))
         };
-        let (lhs, rhs) = (parse(self.lhs)?, parse(self.rhs)?);
+        Ok((parse(self.lhs)?, parse(self.rhs)?))
+    }
+
+    /// Whether its condition holds for a match of its left side.
+    pub fn check(&self, matched: &Match) -> Result<(), Miss> {
+        match self.condition {
+            Condition::Always => Ok(()),
+            Condition::Check(check) => check(matched),
+            Condition::Compute(compute) => compute(matched).map(drop),
+        }
+    }
+
+    /// The egg form. Errors name the rule: a row of a table does not parse.
+    pub fn compile(&self) -> Result<Rewrite<Lang, TypeAnalysis>, String> {
+        let (lhs, rhs) = self.sides()?;
         let mut bound = lhs.vars();
         if let Condition::Compute(_) = self.condition {
             bound.push(out_var()?);

@@ -109,11 +109,7 @@ impl Lower<'_> {
             let bytes =
                 u64::from(self.rows.bound) * u64::from(new.columns.per_core * cache.dtype.bytes());
             let buffer = self.build.sram(&format!("v{}_narrow", id.0), bytes);
-            let narrow = Sram {
-                buffer,
-                columns: new.columns,
-                dtype: cache.dtype,
-            };
+            let narrow = Sram::new(buffer, new.columns, cache.dtype);
             self.convert(new, narrow);
             new = narrow;
         }

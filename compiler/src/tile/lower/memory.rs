@@ -131,11 +131,8 @@ impl Lower<'_> {
             DType::F32 => out,
             dtype => {
                 let bytes = u64::from(self.rows.bound) * u64::from(columns.total * dtype.bytes());
-                Sram {
-                    buffer: self.build.sram(&format!("v{}_raw", id.0), bytes),
-                    columns,
-                    dtype,
-                }
+                let buffer = self.build.sram(&format!("v{}_raw", id.0), bytes);
+                Sram::new(buffer, columns, dtype)
             }
         };
         let bytes = raw.row();
@@ -204,11 +201,7 @@ impl Lower<'_> {
             &format!("v{}_rows", id.0),
             u64::from(self.rows.bound) * u64::from(row),
         );
-        let out = Sram {
-            buffer,
-            columns,
-            dtype: item.dtype,
-        };
+        let out = Sram::new(buffer, columns, item.dtype);
         let src = at(from, first * i64::from(row));
         let bytes = self.rows.extent().times(row);
         self.build.op(
@@ -230,7 +223,7 @@ impl Lower<'_> {
         }
         let row = (self.tokens.count.clone() - Expr::Const(1)).rem(i64::from(self.mt));
         let a = Operand {
-            view: at(from.buffer, row * i64::from(from.row())),
+            view: from.at(row * i64::from(from.pitch)),
             ..from.operand()
         };
         let n = [Extent::from(1), Extent::from(1), from.columns.extent()];

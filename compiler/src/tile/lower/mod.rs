@@ -267,17 +267,33 @@ struct Sram {
     buffer: BufferId,
     columns: Columns,
     dtype: DType,
+    /// Where the first row starts, in elements.
+    first: u32,
+    /// Elements from row to row: more than a row has if others lie beside it.
+    pitch: u32,
 }
 
 impl Sram {
+    /// Rows that fill a buffer.
+    fn new(buffer: BufferId, columns: Columns, dtype: DType) -> Sram {
+        Sram {
+            buffer,
+            columns,
+            dtype,
+            first: 0,
+            pitch: columns.per_core,
+        }
+    }
+
     /// Bytes from row to row.
     fn row(&self) -> u32 {
-        self.columns.per_core * self.dtype.bytes()
+        self.pitch * self.dtype.bytes()
     }
 
     /// The element at `column` of the first row.
     fn at(&self, column: impl Into<Expr>) -> View {
-        at(self.buffer, column.into() * i64::from(self.dtype.bytes()))
+        let column = column.into() + Expr::from(i64::from(self.first));
+        at(self.buffer, column * i64::from(self.dtype.bytes()))
     }
 
     /// `[1][rows][columns]` from the first element on.
@@ -579,11 +595,7 @@ impl Lower<'_> {
     /// A new buffer of f32 rows.
     fn scratch(&mut self, name: &str, columns: Columns) -> Sram {
         let bytes = u64::from(self.rows.bound) * u64::from(columns.row_bytes());
-        Sram {
-            buffer: self.build.sram(name, bytes),
-            columns,
-            dtype: DType::F32,
-        }
+        Sram::new(self.build.sram(name, bytes), columns, DType::F32)
     }
 
     fn value(&self, node: &Node, index: usize) -> Result<Value, Reason> {

@@ -230,7 +230,7 @@ impl Lower<'_> {
         let constants = self.constants(nest)?;
         let operand = |(i, arg): (usize, &Arg)| {
             let (place, size, dtype, row) = match &arg.source {
-                Source::Rows(s) => (at(s.buffer, 0), SIZE, s.dtype, s.row()),
+                Source::Rows(s) => (s.at(0), SIZE, s.dtype, s.row()),
                 Source::Constant(_) => {
                     let (view, dtype) = constants.views[i].clone();
                     (view, dtype.bytes(), dtype, 0)
@@ -291,7 +291,7 @@ impl Lower<'_> {
                 let Source::Rows(s) = &arg.source else {
                     continue;
                 };
-                constants.views.push((at(s.buffer, 0), s.dtype));
+                constants.views.push((s.at(0), s.dtype));
                 continue;
             };
             let Some(ring) = ring else { continue };
@@ -633,11 +633,8 @@ mod tests {
     use super::*;
 
     fn nest(dims: &[u32], strides: &[&[u32]], inner_is_reduced: bool) -> Nest {
-        let sram = Sram {
-            buffer: crate::tile::BufferId(0),
-            columns: Columns::all(1),
-            dtype: llmc_isa::DType::F32,
-        };
+        let buffer = crate::tile::BufferId(0);
+        let sram = Sram::new(buffer, Columns::all(1), llmc_isa::DType::F32);
         let arg = |strides: &&[u32]| Arg {
             source: Source::Rows(sram),
             first: 0,

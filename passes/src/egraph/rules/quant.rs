@@ -1,6 +1,8 @@
-//! Scales of quantised values: out of the operands of a product, to where there are fewer numbers.
+//! Scales of quantised values: out of the operands of a product, to where there are fewer numbers. What was rounded to codes is
+//! not rounded again.
 
-use llmc_ir::Dim;
+use llmc_ir::{Dim, Op};
+use llmc_tensor::DType;
 
 use crate::egraph::draw::{Draw, Values};
 use crate::egraph::matched::{Match, Miss};
@@ -25,7 +27,61 @@ pub fn rules() -> Vec<Rule> {
         )
         .when(scale_per_row)
         .on(|d| product(d, 0)),
+        rule(
+            "round-trip-again",
+            "what went through codes is where the same codes lead",
+            "(op ?codes (op ?codes ?x ?scale ?zero) ?scale ?zero)",
+            "(op ?codes ?x ?scale ?zero)",
+        )
+        .when(round_trip)
+        .on(|d| {
+            let shape = d.shape();
+            rounded(d, &shape);
+        }),
+        rule(
+            "round-trip-of-transpose",
+            "rounding each number and moving commute",
+            "(op ?codes (transpose ?x ?p) ?scale ?zero)",
+            "(transpose (op ?codes ?x ?scale ?zero) ?p)",
+        )
+        .when(by_one_scale)
+        .on(|d| {
+            let shape = d.shape();
+            rounded(d, &shape);
+            let perm = d.perm(shape.len());
+            d.transpose("?p", &perm);
+        }),
+        rule(
+            "round-trip-of-reshape",
+            "rounding each number and counting them otherwise commute",
+            "(op ?codes (reshape ?x ?to) ?scale ?zero)",
+            "(reshape (op ?codes ?x ?scale ?zero) ?to)",
+        )
+        .when(by_one_scale)
+        .on(|d| {
+            let shape = d.shape();
+            rounded(d, &shape);
+            d.reshape("?to", &[&[Dim::one()], &shape[..]].concat());
+        }),
     ]
+}
+
+/// `?codes` is a way through codes.
+fn round_trip(m: &Match) -> Result<(), Miss> {
+    match m.op("?codes")? {
+        Op::RoundTrip(_) => Ok(()),
+        _ => Err(Miss("not a round trip through codes")),
+    }
+}
+
+/// The same with one scale and one zero point for all numbers.
+fn by_one_scale(m: &Match) -> Result<(), Miss> {
+    round_trip(m)?;
+    let one = |var: &str| Ok::<_, Miss>(m.ty(var)?.elements().is(1));
+    m.require(
+        one("?scale")? && one("?zero")?,
+        "the scale is not one number",
+    )
 }
 
 /// `?w` is one matrix and `?s` one number per column of it.
@@ -73,4 +129,14 @@ fn product(d: &mut Draw, axis: usize) {
         _ => d.pick(&[vec![columns.clone()], vec![Dim::one(), columns]]),
     };
     d.value("?s", &scale, Values::Finite);
+}
+
+/// `?x` of this shape, codes `?codes`, and their `?scale` and `?zero`.
+fn rounded(d: &mut Draw, shape: &[Dim]) {
+    d.value("?x", shape, Values::Any);
+    let (codes, zero) = d.pick(&[(DType::U8, 128), (DType::U8, 0), (DType::I8, 0)]);
+    d.op("?codes", Op::RoundTrip(codes));
+    let scale = d.pick(&[1.0, 0.013, 1e-3, 0.7]);
+    d.scalar("?scale", scale);
+    d.indices("?zero", &[zero]);
 }
