@@ -20,7 +20,8 @@
 //! tokens, so the state of semaphores and rings at the start of a turn repeats with the period of the rings; and
 //! conflicts between turns i and j > i + 1 involve the same pair of statements, hence the same order, as those between i and i + 1.
 //! Loops whose turns differ in DRAM addresses only (layers) are always cut: to that for the last sample launch, which has the most
-//! pages, and to [`TURNS_ALIKE`] for the others. So what is proved, and the time it takes, does not depend on depth.
+//! pages, and to [`TURNS_ALIKE`] for the others. Of those, the first turn must post as many tokens to every semaphore as it takes, so
+//! that each turn begins with the semaphores as the one before. So what is proved, and the time it takes, does not depend on depth.
 //! What the turns left out would have written is taken as written (point 4 is weaker there). Programs that are too long even so
 //! are replayed for the first and the last sample launch only. SRAM contents are followed on at
 //! most [`WATCHED_CORES`] cores, semaphores and DRAM on all: cores run the same program and differ only in their number.
@@ -52,8 +53,8 @@ pub const STEP_BUDGET: u64 = 150_000;
 /// Turns of a loop that are tried, most first, until the budget is kept.
 const TURNS: [u64; 6] = [u64::MAX, 64, 16, 8, 5, 3];
 
-/// Turns of a loop whose turns are alike: the first, the one after it, and the last.
-pub const TURNS_ALIKE: u64 = 3;
+/// Turns of a loop whose turns are alike: the first, and the last as the one after it.
+pub const TURNS_ALIKE: u64 = 2;
 
 /// Cores whose SRAM is followed byte by byte: the first, the second, the middle and the last one.
 pub const WATCHED_CORES: u32 = 4;
@@ -130,7 +131,7 @@ pub fn schedule_check_within(program: &Program, budget: u64) -> Result<ScheduleP
             text,
             turns,
             alike: if last.as_ref() == Some(&launch) {
-                least
+                least.max(TURNS_ALIKE)
             } else {
                 TURNS_ALIKE
             },
