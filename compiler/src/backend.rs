@@ -187,7 +187,9 @@ pub fn finish(
     });
     let emitted: Vec<(Synced, Code)> = emitted.collect::<Result<_, CompileError>>()?;
     steps.end("emit");
-    let finished = emitted.into_par_iter().map(|(s, c)| report(s, c, map, chip));
+    let finished = emitted
+        .into_par_iter()
+        .map(|(s, c)| report(s, c, map, chip));
     let finished = finished.collect::<Result<_, _>>()?;
     steps.end("report");
     Ok(finished)
@@ -220,7 +222,12 @@ fn sync(tiled: Tiled, map: &DramMap, chip: &Chip) -> Result<Synced, CompileError
     })
 }
 
-fn report(synced: Synced, code: Code, map: &DramMap, chip: &Chip) -> Result<Finished, CompileError> {
+fn report(
+    synced: Synced,
+    code: Code,
+    map: &DramMap,
+    chip: &Chip,
+) -> Result<Finished, CompileError> {
     let Synced {
         params,
         sram,

@@ -48,7 +48,7 @@ fn tables_that_end_too_early() {
             &path,
             &ImportOptions {
                 max_positions: Some(n),
-            shorten: false,
+                shorten: false,
             },
         )
     };

@@ -366,7 +366,10 @@ fn turns_left_out_must_take_what_they_post() {
         true
     });
     let error = schedule_check(&short).unwrap_err().to_string();
-    assert!(error.contains("each turn of a loop changes semaphore 63 by -1"), "{error}");
+    assert!(
+        error.contains("each turn of a loop changes semaphore 63 by -1"),
+        "{error}"
+    );
 }
 
 proptest! {

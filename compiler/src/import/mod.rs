@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`proto`], [`source`] | the protobuf messages; memory-mapped files and constants |
 //! | [`model`], [`flatten`] | names resolved, functions written out, live nodes only |
-//! | [`shorten`], `omitted` | layers like those before them left out; what is in them |
+//! | [`shorten`], [`outline`], `omitted` | layers like those before them left out; nodes that are not decoded; what is in them |
 //! | [`roles`] | tokens, mask, positions, caches; canonical symbols |
 //! | [`lower`], [`ops`] | one function per operator; folding, polynomials, graph nodes |
 //! | `control` | `If`, `Loop` and `Scan` written out |
@@ -30,6 +30,7 @@ pub mod lower;
 pub mod model;
 mod omitted;
 pub mod ops;
+pub mod outline;
 pub mod proto;
 pub mod recognise;
 pub mod roles;
@@ -52,7 +53,7 @@ use model::Model;
 use proto::ModelProto;
 pub use roles::is_cache_name;
 use roles::{Role, Roles};
-use shorten::shorten;
+use shorten::{Shortened, shortened};
 
 /// Longest context of a model that does not say.
 pub const DEFAULT_MAX_POSITIONS: u64 = 2048;
@@ -103,13 +104,23 @@ pub struct Imported {
 /// not supported, in one [`ImportError::Problems`].
 pub fn import(path: &Path, options: &ImportOptions) -> Result<Imported, ImportError> {
     let mut steps = Steps::begin();
-    let proto = source::load_model(path)?;
+    let file = source::map_file(path)?;
     let info = ModelInfo::beside(path)?;
     steps.end("read file");
-    import_timed(proto, path, info, options, steps)
+    let short = match options.shorten {
+        true => shortened(&file),
+        false => None,
+    };
+    steps.end("find layers");
+    let (proto, shortened) = match short {
+        Some((proto, shortened)) => (proto, Some(shortened)),
+        None => (source::decode(file, path)?, None),
+    };
+    steps.end("decode file");
+    import_timed(proto, shortened, path, info, options, steps)
 }
 
-/// Imports a decoded file; external data is looked up beside `path`.
+/// Imports all of a decoded file; external data is looked up beside `path`.
 ///
 /// # Errors
 /// As [`import`].
@@ -119,11 +130,12 @@ pub fn import_model(
     info: ModelInfo,
     options: &ImportOptions,
 ) -> Result<Imported, ImportError> {
-    import_timed(proto, path, info, options, Steps::begin())
+    import_timed(proto, None, path, info, options, Steps::begin())
 }
 
 fn import_timed(
-    mut proto: ModelProto,
+    proto: ModelProto,
+    shortened: Option<Shortened>,
     path: &Path,
     mut info: ModelInfo,
     options: &ImportOptions,
@@ -133,11 +145,6 @@ fn import_timed(
         .trim()
         .to_string();
     info.producer = Some(producer).filter(|p| !p.is_empty());
-    let shortened = match &mut proto.graph {
-        Some(graph) if options.shorten => shorten(graph),
-        _ => None,
-    };
-    steps.end("find layers");
     let model = Model::resolve(proto, path)?;
     steps.end("resolve names");
     let mut warnings = Vec::new();

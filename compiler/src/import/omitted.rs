@@ -123,7 +123,11 @@ impl Shortened {
 }
 
 /// The constant of an initializer, with the element type that the one before it has by now.
-fn constant(proto: &TensorProto, tensor: Tensor, before: &Const) -> Result<Arc<Const>, ImportError> {
+fn constant(
+    proto: &TensorProto,
+    tensor: Tensor,
+    before: &Const,
+) -> Result<Arc<Const>, ImportError> {
     let tensor = match tensor.dtype() == before.dtype() {
         true => tensor,
         false => {

@@ -18,7 +18,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::proto::{DimValue, GraphProto, NodeProto, TensorProto, TypeKind, ValueInfoProto};
+use bytes::Bytes;
+use prost::Message;
+
+use super::outline::{NodeList, outline};
+use super::proto::{
+    DimValue, GraphOutline, GraphProto, ModelProto, NodeProto, TensorProto, TypeKind,
+    ValueInfoProto,
+};
 use super::source::inline_tensor;
 
 /// Turns that stay: the graph must show that one is like the next.
@@ -90,61 +97,75 @@ impl Run {
     }
 }
 
-/// Leaves out what repeats; `None`, and the graph as it was, if nothing does.
-pub fn shorten(graph: &mut GraphProto) -> Option<Shortened> {
-    let nodes = Nodes::of(graph);
+/// A file without what repeats; `None` if nothing does, or the file is damaged. Nodes that are left out are not even decoded.
+pub fn shortened(file: &Bytes) -> Option<(ModelProto, Shortened)> {
+    let (mut model, graph) = outline(file)?;
+    let (graph, shortened) = without_turns(graph)?;
+    model.graph = Some(graph);
+    Some((model, shortened))
+}
+
+/// A graph without the turns that are like those before them.
+fn without_turns(mut graph: GraphOutline) -> Option<(GraphProto, Shortened)> {
+    let raw = std::mem::take(&mut graph.node);
+    let nodes = Nodes::of(&graph, &raw)?;
     let run = nodes.run()?;
     let mut shortened = nodes.shortened(&run)?;
     let renamed = nodes.renamed(&run, &shortened)?;
     shortened.hidden = nodes.hidden(&shortened);
-    for (node, slot, name) in renamed {
-        graph.node[node].input[slot] = name;
+
+    let kept = raw[..run.kept()].iter().chain(&raw[run.end()..]);
+    let kept = kept.map(|node| NodeProto::decode(node.clone()).ok());
+    let mut node: Vec<NodeProto> = kept.collect::<Option<_>>()?;
+    for (at, slot, name) in renamed {
+        *node.get_mut(at)?.input.get_mut(slot)? = name;
     }
-    let gone: Vec<NodeProto> = graph.node.drain(run.kept()..run.end()).collect();
-    // Freeing that many names takes as long as all of the above, and nothing waits for it.
-    rayon::spawn(move || drop(gone));
+    // What a subgraph after the layers uses is not in the list of operands.
+    if node[run.kept()..].iter().any(has_subgraph) {
+        return None;
+    }
     let rest = |lists: &[InTurns<String>]| -> BTreeSet<String> {
         lists.iter().flat_map(|l| l.rest.iter().cloned()).collect()
     };
     let (inputs, outputs) = (rest(&shortened.inputs), rest(&shortened.outputs));
     graph.input.retain(|i| !inputs.contains(&i.name));
     graph.output.retain(|o| !outputs.contains(&o.name));
-    let used: BTreeSet<&String> = graph.node.iter().flat_map(|n| &n.input).collect();
+    let used: BTreeSet<&String> = node.iter().flat_map(|n| &n.input).collect();
     let tensors = shortened.constants.iter().flat_map(|l| &l.rest);
     let tensors = tensors.map(|t| &t.name).filter(|name| !used.contains(name));
     let unused: BTreeSet<&String> = tensors.collect();
     graph.initializer.retain(|t| !unused.contains(&t.name));
-    Some(shortened)
+    Some((graph.with_nodes(node), shortened))
 }
 
 /// A graph with its initializers and inputs by name. Maps are only looked up, never iterated.
 struct Nodes<'g> {
-    graph: &'g GraphProto,
-    nodes: &'g [NodeProto],
-    initializers: HashMap<&'g str, &'g TensorProto>,
-    inputs: HashMap<&'g str, &'g ValueInfoProto>,
+    graph: &'g GraphOutline,
+    list: NodeList<'g>,
+    initializers: HashMap<&'g [u8], &'g TensorProto>,
+    inputs: HashMap<&'g [u8], &'g ValueInfoProto>,
 }
 
 impl<'g> Nodes<'g> {
-    fn of(graph: &'g GraphProto) -> Nodes<'g> {
-        let initializers = graph.initializer.iter().map(|t| (t.name.as_str(), t));
-        let inputs = graph.input.iter().map(|i| (i.name.as_str(), i));
-        Nodes {
+    fn of(graph: &'g GraphOutline, raw: &'g [Bytes]) -> Option<Nodes<'g>> {
+        let initializers = graph.initializer.iter().map(|t| (t.name.as_bytes(), t));
+        let inputs = graph.input.iter().map(|i| (i.name.as_bytes(), i));
+        Some(Nodes {
             graph,
-            nodes: &graph.node,
+            list: NodeList::of(raw)?,
             initializers: initializers.collect(),
             inputs: inputs.collect(),
-        }
+        })
     }
 
     /// The turns around the middle of the list that cover caches.
     fn run(&self) -> Option<Run> {
-        let n = self.nodes.len();
+        let n = self.list.len();
         let middle = n / 2;
-        let mut numbers: HashMap<&str, usize> = HashMap::new();
-        let ops = self.nodes.iter().map(|node| {
+        let mut numbers: HashMap<[&[u8]; 3], usize> = HashMap::new();
+        let ops = (0..n).map(|node| {
             let next = numbers.len();
-            *numbers.entry(&node.op_type).or_insert(next)
+            *numbers.entry(self.list.operator(node)).or_insert(next)
         });
         let ops: Vec<usize> = ops.collect();
         let mut effort = EFFORT * n;
@@ -161,13 +182,13 @@ impl<'g> Nodes<'g> {
             let Some(operands) = self.operands(base, period) else {
                 continue;
             };
-            let alike = |i: &usize| {
+            let like = |i: &usize| {
                 let place = (i + period - base % period) % period;
-                self.alike(*i, period, &operands[place])
+                alike(i) && self.alike(*i, period, &operands[place])
             };
             let (up, down) = rayon::join(
-                || (base..n - period).take_while(alike).count(),
-                || (0..base).rev().take_while(alike).count(),
+                || (base..n - period).take_while(like).count(),
+                || (0..base).rev().take_while(like).count(),
             );
             effort = effort.checked_sub(up + down)?;
             let run = self.aligned(base, (down, up), period, &operands);
@@ -181,13 +202,13 @@ impl<'g> Nodes<'g> {
 
     /// What the operands of the nodes of a turn are, from it and the next; `None` if they are not alike.
     fn operands(&self, base: usize, period: usize) -> Option<Vec<Vec<Operand>>> {
-        let mut made: HashMap<&str, (usize, usize)> = HashMap::new();
+        let mut made: HashMap<&[u8], (usize, usize)> = HashMap::new();
         for i in base.saturating_sub(period)..base + period {
-            for (slot, name) in self.nodes[i].output.iter().enumerate() {
+            for (slot, name) in self.list.outputs(i).iter().enumerate() {
                 made.insert(name, (i, slot));
             }
         }
-        let operand = |i: usize, a: &str, b: &str| match made.get(a) {
+        let operand = |i: usize, a: &[u8], b: &[u8]| match made.get(a) {
             _ if a == b => Some(Operand::Same),
             Some((from, slot)) => Some(Operand::Back {
                 distance: i.checked_sub(*from).filter(|d| *d > 0)?,
@@ -198,8 +219,7 @@ impl<'g> Nodes<'g> {
             None => None,
         };
         let turn = (base..base + period).map(|i| {
-            let next = self.nodes.get(i + period)?;
-            let names = self.nodes[i].input.iter().zip(&next.input);
+            let names = self.list.inputs(i).iter().zip(self.list.inputs(i + period));
             names.map(|(a, b)| operand(i, a, b)).collect()
         });
         turn.collect()
@@ -207,35 +227,34 @@ impl<'g> Nodes<'g> {
 
     /// Whether a node and the one a period later are alike.
     fn alike(&self, i: usize, period: usize, operands: &[Operand]) -> bool {
-        let (a, b) = (&self.nodes[i], &self.nodes[i + period]);
-        let made = |at: usize, name: &String, distance: usize, slot: usize| {
-            let from = at.checked_sub(distance).and_then(|i| self.nodes.get(i));
-            from.is_some_and(|node| node.output.get(slot) == Some(name))
+        let (list, next) = (&self.list, i + period);
+        let made = |at: usize, name: &[u8], distance: usize, slot: usize| {
+            let from = at.checked_sub(distance);
+            from.is_some_and(|from| list.outputs(from).get(slot) == Some(&name))
         };
-        let like = |(operand, (from, to)): (&Operand, (&String, &String))| match *operand {
+        let like = |(operand, (from, to)): (&Operand, (&&[u8], &&[u8]))| match *operand {
             Operand::Same => from == to,
             Operand::Back { distance, slot } => {
-                made(i, from, distance, slot) && made(i + period, to, distance, slot)
+                made(i, from, distance, slot) && made(next, to, distance, slot)
             }
             Operand::Initializer => {
-                let found = [from, to].map(|name| self.initializers.get(name.as_str()));
+                let found = [from, to].map(|name| self.initializers.get(name));
                 matches!(found, [Some(a), Some(b)] if a.data_type == b.data_type && a.dims == b.dims)
             }
             Operand::Input => {
-                let found = [from, to].map(|name| self.inputs.get(name.as_str()));
+                let found = [from, to].map(|name| self.inputs.get(name));
                 matches!(found, [Some(a), Some(b)] if same_type(a, b))
             }
         };
-        a.op_type == b.op_type
-            && a.domain == b.domain
-            && a.overload == b.overload
-            && a.input.len() == operands.len()
-            && b.input.len() == operands.len()
-            && a.output.len() == b.output.len()
-            && (a.output.iter().zip(&b.output)).all(|(a, b)| a.is_empty() == b.is_empty())
-            && operands.iter().zip(a.input.iter().zip(&b.input)).all(like)
-            && a.attribute == b.attribute
-            && !has_subgraph(a)
+        let (from, to) = (list.inputs(i), list.inputs(next));
+        let (made, made_next) = (list.outputs(i), list.outputs(next));
+        let names = made.iter().zip(made_next);
+        from.len() == operands.len()
+            && to.len() == operands.len()
+            && made.len() == made_next.len()
+            && names.into_iter().all(|(a, b)| a.is_empty() == b.is_empty())
+            && operands.iter().zip(from.iter().zip(to)).all(like)
+            && list.attributes(i) == list.attributes(next)
     }
 
     /// The turns of the nodes `base - down..base + up` and those a period later, cut where no initializer or input is used on both
@@ -249,9 +268,9 @@ impl<'g> Nodes<'g> {
     ) -> Run {
         let (start, stretch) = (base - down, down + up);
         let of = |i: usize| &operands[(i + period - base % period) % period];
-        let mut uses: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        let mut uses: BTreeMap<&[u8], (usize, usize)> = BTreeMap::new();
         for i in start..start + stretch.min(2 * period) {
-            for (name, operand) in self.nodes[i].input.iter().zip(of(i)) {
+            for (name, operand) in self.list.inputs(i).iter().zip(of(i)) {
                 if matches!(operand, Operand::Initializer | Operand::Input) {
                     uses.entry(name).or_insert((i, i)).1 = i;
                 }
@@ -284,7 +303,7 @@ impl<'g> Nodes<'g> {
         for (place, operands) in run.operands.iter().enumerate() {
             let i = run.start + place;
             for (k, operand) in operands.iter().enumerate() {
-                let at = |turn: usize| &self.nodes[i + turn * run.period].input[k];
+                let at = |turn: usize| self.list.inputs(i + turn * run.period)[k];
                 let names = (0..run.turns).map(at);
                 match *operand {
                     Operand::Same => {}
@@ -300,11 +319,11 @@ impl<'g> Nodes<'g> {
             }
         }
         for names in constants.into_values() {
-            let tensors = names.iter().map(|n| self.initializers.get(n.as_str()).copied());
+            let tensors = names.iter().map(|n| self.initializers.get(n).copied());
             let each: Vec<&TensorProto> = tensors.collect::<Option<_>>()?;
             if !small_and_equal(&each) {
                 found.constants.push(InTurns {
-                    kept: kept(names.into_iter())?,
+                    kept: kept(&names)?,
                     rest: each[KEPT..].iter().map(|t| (*t).clone()).collect(),
                 });
             }
@@ -312,8 +331,9 @@ impl<'g> Nodes<'g> {
         let inputs = inputs.into_values().map(in_turns);
         found.inputs = inputs.collect::<Option<_>>()?;
         for (node, slot) in carried {
-            let at = |turn: usize| self.nodes[node + turn * run.period].output.get(slot);
-            found.carried.push(kept((0..KEPT).filter_map(at))?);
+            let at = |turn: usize| self.list.outputs(node + turn * run.period)[slot];
+            let names: Vec<&[u8]> = (0..KEPT).map(at).collect();
+            found.carried.push(kept(&names)?);
         }
         found.outputs = self.outputs_of(run)?;
         Some(found)
@@ -321,15 +341,16 @@ impl<'g> Nodes<'g> {
 
     /// The graph outputs that are made in the run: each in all of its turns.
     fn outputs_of(&self, run: &Run) -> Option<Vec<InTurns<String>>> {
-        let outputs: BTreeSet<&String> = self.graph.output.iter().map(|o| &o.name).collect();
+        let outputs = self.graph.output.iter().map(|o| o.name.as_bytes());
+        let outputs: BTreeSet<&[u8]> = outputs.collect();
         let mut found = Vec::new();
         for i in run.start..run.start + run.period {
-            for slot in 0..self.nodes[i].output.len() {
-                let at = |turn: usize| &self.nodes[i + turn * run.period].output[slot];
+            for slot in 0..self.list.outputs(i).len() {
+                let at = |turn: usize| self.list.outputs(i + turn * run.period)[slot];
                 let shown = (0..KEPT).any(|t| outputs.contains(at(t)));
                 if shown {
                     let all = (0..run.turns).map(at).filter(|name| outputs.contains(name));
-                    let all: Vec<&String> = all.collect();
+                    let all: Vec<&[u8]> = all.collect();
                     found.push(in_turns(all).filter(|o| o.rest.len() + KEPT == run.turns)?);
                 }
             }
@@ -337,37 +358,37 @@ impl<'g> Nodes<'g> {
         Some(found)
     }
 
-    /// Operands of what stays that name something left out, with their names in the last turns that stay. What names
-    /// anything else of the turns left out is left undefined, and found when the graph is resolved.
+    /// Operands of what stays that name something left out: the node among those that stay, the operand, and the name of the same
+    /// in the last turns that stay. What names anything else of the turns left out is left undefined, and found when the graph
+    /// is resolved.
     fn renamed(&self, run: &Run, found: &Shortened) -> Option<Vec<(usize, usize, String)>> {
         let gap = run.end() - run.kept();
-        let mut instead: HashMap<&String, Option<&String>> = HashMap::new();
+        let mut instead: HashMap<&[u8], Option<&[u8]>> = HashMap::new();
         for i in run.start..run.kept() {
-            instead.extend(self.nodes[i].output.iter().map(|name| (name, None)));
+            instead.extend(self.list.outputs(i).iter().map(|name| (*name, None)));
         }
         // The last turns are the last ones that stay.
         for i in run.end() - KEPT * run.period..run.end() {
-            let (here, there) = (&self.nodes[i].output, &self.nodes[i - gap].output);
-            instead.extend(here.iter().zip(there.iter().map(Some)));
+            let (here, there) = (self.list.outputs(i), self.list.outputs(i - gap));
+            instead.extend(here.iter().copied().zip(there.iter().copied().map(Some)));
         }
-        let mut inputs: HashMap<&String, &String> = HashMap::new();
+        let mut inputs: HashMap<&[u8], &[u8]> = HashMap::new();
         for list in &found.inputs {
-            inputs.extend(list.rest.iter().map(|name| (name, &list.kept[KEPT - 1])));
+            let last = list.kept[KEPT - 1].as_bytes();
+            inputs.extend(list.rest.iter().map(|name| (name.as_bytes(), last)));
         }
         let mut renamed = Vec::new();
-        for i in (0..run.kept()).chain(run.end()..self.nodes.len()) {
-            let (node, after) = (&self.nodes[i], i >= run.end());
-            // What a subgraph uses is not in the list of operands.
-            if after && has_subgraph(node) {
-                return None;
-            }
-            for (slot, name) in node.input.iter().enumerate().filter(|(_, n)| !n.is_empty()) {
+        for i in (0..run.kept()).chain(run.end()..self.list.len()) {
+            let after = i >= run.end();
+            let at = if after { i - gap } else { i };
+            let names = self.list.inputs(i).iter().enumerate();
+            for (slot, name) in names.filter(|(_, name)| !name.is_empty()) {
                 if let Some(input) = inputs.get(name) {
                     // Only its shape, which is that of the others.
-                    (node.op_type == "Shape" && node.domain.is_empty()).then_some(())?;
-                    renamed.push((i, slot, (*input).clone()));
+                    (self.list.operator(i)[..2] == [&b"Shape"[..], b""]).then_some(())?;
+                    renamed.push((at, slot, string(input)?));
                 } else if after && let Some(instead) = instead.get(name) {
-                    renamed.push((i, slot, (*instead)?.clone()));
+                    renamed.push((at, slot, string((*instead)?)?));
                 }
             }
         }
@@ -393,27 +414,36 @@ impl<'g> Nodes<'g> {
 
 /// Notes the names in the place of the one in the last turn that stays; `None` if that contradicts what is noted already, or if
 /// the first turns share one.
-fn add<'n>(known: &mut BTreeMap<&'n String, Vec<&'n String>>, names: Vec<&'n String>) -> Option<()> {
-    let distinct: BTreeSet<&String> = names[..=KEPT].iter().copied().collect();
+fn add<'n>(known: &mut BTreeMap<&'n [u8], Vec<&'n [u8]>>, names: Vec<&'n [u8]>) -> Option<()> {
+    let distinct: BTreeSet<&[u8]> = names[..=KEPT].iter().copied().collect();
     if distinct.len() <= KEPT {
         return None;
     }
-    let before = known.entry(names[KEPT - 1]).or_insert_with(|| names.clone());
+    let before = known
+        .entry(names[KEPT - 1])
+        .or_insert_with(|| names.clone());
     (*before == names).then_some(())
 }
 
 /// The names in the first turns.
-fn kept<'n>(names: impl Iterator<Item = &'n String>) -> Option<[String; KEPT]> {
-    let names: Vec<String> = names.take(KEPT).cloned().collect();
-    names.try_into().ok()
+fn kept(names: &[&[u8]]) -> Option<[String; KEPT]> {
+    let names = names.iter().take(KEPT).map(|n| string(n));
+    names.collect::<Option<Vec<String>>>()?.try_into().ok()
 }
 
 /// Names by turn.
-fn in_turns(names: Vec<&String>) -> Option<InTurns<String>> {
+fn in_turns(names: Vec<&[u8]>) -> Option<InTurns<String>> {
     Some(InTurns {
-        kept: kept(names.iter().copied())?,
-        rest: names[KEPT..].iter().map(|n| (*n).clone()).collect(),
+        kept: kept(&names)?,
+        rest: names[KEPT..]
+            .iter()
+            .map(|n| string(n))
+            .collect::<Option<_>>()?,
     })
+}
+
+fn string(name: &[u8]) -> Option<String> {
+    std::str::from_utf8(name).ok().map(String::from)
 }
 
 /// Whether all hold the same few values.

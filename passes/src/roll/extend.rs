@@ -61,8 +61,8 @@ pub fn extend(graph: &mut Graph, omitted: &Omitted) -> Result<(), String> {
         let shown = sequence.shown.each_ref().map(String::as_str);
         let each = graph.states().iter().map(|s| s.turns.iter());
         let stacks_of = each.map(|turns| turns.map(String::as_str).collect());
-        let (state, at) = place(stacks_of, shown)?
-            .ok_or_else(|| format!("`{}` is in no stack", shown[1]))?;
+        let (state, at) =
+            place(stacks_of, shown)?.ok_or_else(|| format!("`{}` is in no stack", shown[1]))?;
         let mut longer = graph.states()[state].clone();
         longer.turns.splice(at..at, sequence.rest.iter().cloned());
         let turns = std::mem::take(&mut longer.turns);

@@ -42,9 +42,8 @@ impl RollReport {
     /// # Errors
     /// If its repeats are not those layers.
     pub fn extend(&mut self, graph: &mut Graph, omitted: &Omitted) -> Result<(), Cause> {
-        extend(graph, omitted).map_err(|why| {
-            Cause::Unsupported(vec![format!("layers were left out, but {why}")])
-        })?;
+        extend(graph, omitted)
+            .map_err(|why| Cause::Unsupported(vec![format!("layers were left out, but {why}")]))?;
         let turns: Vec<usize> = graph
             .topological()
             .into_iter()

@@ -4,6 +4,7 @@ use super::*;
 use crate::import::proto::{
     AttributeProto, DimensionProto, TensorShapeProto, TensorTypeProto, TypeProto,
 };
+use prost::Message;
 
 fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
     NodeProto {
@@ -26,7 +27,10 @@ fn weight(name: &str, values: &[f32]) -> TensorProto {
 }
 
 fn port(name: &str) -> ValueInfoProto {
-    let dim = [DimValue::Param(format!("length of {name}")), DimValue::Value(4)];
+    let dim = [
+        DimValue::Param(format!("length of {name}")),
+        DimValue::Value(4),
+    ];
     let dim = dim.map(|value| DimensionProto { value: Some(value) });
     let tensor = TensorTypeProto {
         elem_type: 1,
@@ -38,6 +42,19 @@ fn port(name: &str) -> ValueInfoProto {
             kind: Some(TypeKind::Tensor(tensor)),
         }),
     }
+}
+
+/// Leaves out what repeats.
+fn shorten(graph: &mut GraphProto) -> Option<Shortened> {
+    let model = ModelProto {
+        producer_name: "test".to_string(),
+        graph: Some(graph.clone()),
+        ..ModelProto::default()
+    };
+    let (short, shortened) = super::shortened(&model.encode_to_vec().into())?;
+    assert_eq!(short.producer_name, "test");
+    *graph = short.graph?;
+    Some(shortened)
 }
 
 /// A graph of so many layers, with a node before them and one after.
@@ -84,7 +101,10 @@ fn layers_like_those_before_are_left_out() {
     let shortened = shorten(&mut graph).unwrap();
     // The first layer, which begins elsewhere, stays beside the two that show what repeats.
     let kept = made(&graph);
-    assert!(!kept.contains(&"scaled3") && kept.contains(&"scaled0"), "{kept:?}");
+    assert!(
+        !kept.contains(&"scaled3") && kept.contains(&"scaled0"),
+        "{kept:?}"
+    );
     assert_eq!(kept.len(), 1 + 4 * (6 - shortened.turns) + 1);
     assert_eq!(graph.input.len(), 1 + 6 - shortened.turns);
     assert_eq!(graph.output.len(), 6 - shortened.turns + 1);
@@ -103,7 +123,11 @@ fn layers_like_those_before_are_left_out() {
     assert_eq!(shortened.outputs[0].kept, ["present1", "present2"]);
     assert_eq!(shortened.carried, [["h2", "h3"].map(String::from)]);
     // The weight of the first layer is no more looked at than those of the others.
-    assert!(["w0", "w1", "w2"].iter().all(|w| shortened.hidden.contains(*w)));
+    assert!(
+        ["w0", "w1", "w2"]
+            .iter()
+            .all(|w| shortened.hidden.contains(*w))
+    );
     assert!(!shortened.hidden.contains("one1"));
 }
 
