@@ -182,7 +182,7 @@ fn eighty_layers_compile_about_as_fast_as_two() {
     assert!(slow.is_empty(), "{slow:?} times the time of 2 layers");
 }
 
-/// Every model of a folder with several layers.
+/// Models of several layers: few of them left out, many, or none.
 const LAYERED: [&str; 12] = [
     "shakespeare/dynamo18",
     "shakespeare/dynamo23",
