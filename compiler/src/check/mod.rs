@@ -272,10 +272,13 @@ fn count_advances(
 ) {
     for stmt in stmts {
         match stmt {
-            Stmt::Advance(ring) => *advances.entry(ring.index()).or_default() += times,
+            Stmt::Advance(ring) => {
+                let known = advances.entry(ring.index()).or_default();
+                *known = times.saturating_add(*known);
+            }
             Stmt::Loop { trip, body, .. } => {
                 let known = constant(trip).then(|| trip.eval(&LaunchOnly(launch)).max(0) as u64);
-                let times = times * known.unwrap_or(0).min(turns);
+                let times = times.saturating_mul(known.unwrap_or(0).min(turns));
                 count_advances(body, launch, turns, times, advances);
             }
             _ => {}
