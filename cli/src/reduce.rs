@@ -111,10 +111,10 @@ pub fn run(options: &Options, io: &mut Io) -> Result<(), Error> {
 /// The stage that a pass starts from.
 fn before(pass: Pass) -> Stage {
     match pass {
-        Pass::Fold => Stage::Imported,
-        Pass::PromoteState => Stage::Folded,
+        Pass::PromoteState => Stage::Imported,
         Pass::Roll => Stage::Stateful,
-        Pass::Specialise => Stage::Rolled,
+        Pass::Fold => Stage::Rolled,
+        Pass::Specialise => Stage::Folded,
         Pass::Fuse | Pass::LastRow => Stage::Specialised,
         Pass::Quantise => Stage::Fused,
         Pass::Shard => Stage::Quantised,

@@ -6,12 +6,14 @@ use crate::emit::{Code, emit};
 use crate::error::CompileError;
 use crate::report::{EntryReport, SramReport, launch_report, sample_launches};
 use crate::schedule::schedule;
-use crate::sync::synchronise;
+use crate::sync::{SyncStats, synchronise};
 use crate::tile::{Program, Space, TileParams, WeightPlan, candidates, lower, lower_function};
 use llmc_ir::{Graph, Module};
 use llmc_isa::asm::disassemble;
 use llmc_isa::container::DebugMap;
 use llmc_isa::{Chip, asm};
+use llmc_passes::Steps;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// An entry with its tile sizes chosen and its SRAM placed.
@@ -161,11 +163,48 @@ pub fn states(programs: &[&Program]) -> Vec<(String, u64)> {
         .collect()
 }
 
-/// Addresses in DRAM, semaphores, checks, instructions, report.
+/// Addresses in DRAM, semaphores, checks, instructions, report; one step for all entries after the other.
 ///
 /// # Errors
 /// If semaphores run out; everything else would be a bug in the compiler.
-pub fn finish(tiled: Tiled, map: &DramMap, chip: &Chip) -> Result<Finished, CompileError> {
+pub fn finish(
+    tiled: Vec<Tiled>,
+    map: &DramMap,
+    chip: &Chip,
+    steps: &mut Steps,
+) -> Result<Vec<Finished>, CompileError> {
+    let synced = tiled.into_par_iter().map(|t| sync(t, map, chip));
+    let synced: Vec<Synced> = synced.collect::<Result<_, _>>()?;
+    steps.end("sync");
+    synced.par_iter().try_for_each(|s| {
+        alloc_check(&s.program, chip.sram_bytes(), chip.dram_bytes())?;
+        schedule_check(&s.program).map(drop)
+    })?;
+    steps.end("checks");
+    let emitted = synced.into_par_iter().map(|s| {
+        let code = emit(&s.program)?;
+        Ok((s, code))
+    });
+    let emitted: Vec<(Synced, Code)> = emitted.collect::<Result<_, CompileError>>()?;
+    steps.end("emit");
+    let finished = emitted
+        .into_par_iter()
+        .map(|(s, c)| report(s, c, map, chip));
+    let finished = finished.collect::<Result<_, _>>()?;
+    steps.end("report");
+    Ok(finished)
+}
+
+/// An entry with its semaphores.
+struct Synced {
+    params: Option<TileParams>,
+    sram: SramUse,
+    placed: Program,
+    program: Program,
+    sync: SyncStats,
+}
+
+fn sync(tiled: Tiled, map: &DramMap, chip: &Chip) -> Result<Synced, CompileError> {
     let Tiled {
         params,
         mut placed,
@@ -174,15 +213,30 @@ pub fn finish(tiled: Tiled, map: &DramMap, chip: &Chip) -> Result<Finished, Comp
     } = tiled;
     map.assign(&mut placed)?;
     let (program, sync) = synchronise(&placed, chip.semaphores())?;
-    alloc_check(&program, chip.sram_bytes(), chip.dram_bytes())?;
-    schedule_check(&program)?;
-    let code = emit(&program)?;
-    let mut report = EntryReport::new(
-        &program,
-        params.as_ref(),
-        SramReport::of(&program, sram, chip.sram_bytes()),
+    Ok(Synced {
+        params,
+        sram,
+        placed,
+        program,
         sync,
-    );
+    })
+}
+
+fn report(
+    synced: Synced,
+    code: Code,
+    map: &DramMap,
+    chip: &Chip,
+) -> Result<Finished, CompileError> {
+    let Synced {
+        params,
+        sram,
+        placed,
+        program,
+        sync,
+    } = synced;
+    let sram = SramReport::of(&program, sram, chip.sram_bytes());
+    let mut report = EntryReport::new(&program, params.as_ref(), sram, sync);
     (report.instructions, report.registers) = (code.insts.len(), code.registers);
     for launch in sample_launches(&program) {
         let found = launch_report(&code, &program, &launch, map, chip);

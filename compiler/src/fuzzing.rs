@@ -2,6 +2,7 @@
 //! files. Each panics if its property does not hold, and on nothing else.
 
 use crate::import::proto::ModelProto;
+use crate::import::shorten::shortened;
 use crate::import::{ImportOptions, ModelInfo, import_model};
 use bytes::Bytes;
 use prost::Message;
@@ -15,15 +16,20 @@ const POSITIONS: u64 = 64;
 /// # Panics
 /// If a refusal gives no reason.
 pub fn import_bytes(data: &[u8]) {
-    let Ok(proto) = ModelProto::decode(Bytes::copy_from_slice(data)) else {
+    let file = Bytes::copy_from_slice(data);
+    let short = shortened(&file).map(|(short, _)| short);
+    let Ok(proto) = ModelProto::decode(file) else {
         return;
     };
     let options = ImportOptions {
         max_positions: Some(POSITIONS),
+        shorten: false,
     };
     // There is no such folder, and so no external data.
     let path = Path::new("/nonexistent/model.onnx");
-    if let Err(error) = import_model(proto, path, ModelInfo::default(), &options) {
-        assert!(!error.to_string().is_empty());
+    for proto in [proto].into_iter().chain(short) {
+        if let Err(error) = import_model(proto, path, ModelInfo::default(), &options) {
+            assert!(!error.to_string().is_empty());
+        }
     }
 }

@@ -51,11 +51,9 @@ use import::{ImportOptions, Imported, ModelInfo, import};
 use link::{Image, Linked, image_layout, link};
 use llmc_ir::{Graph, Module};
 use llmc_isa::container::BinaryBuilder;
-use llmc_passes::{Elapsed, PassReport, run_function, run_observed};
-use rayon::prelude::*;
+use llmc_passes::{PassReport, Steps, run_function, run_observed};
 use report::{DramReport, PassesReport};
 use std::path::Path;
-use std::time::Instant;
 use tile::WeightPlan;
 
 /// A compiled model.
@@ -107,7 +105,7 @@ impl Compiled {
 /// bug.
 pub fn compile(model: &Path, options: &CompileOptions) -> Result<Compiled, CompileError> {
     with_threads(options.threads, || {
-        whole(import(model, &import_options(options)?)?, options)
+        imported(model, options, None, |imported| whole(imported, options))
     })
 }
 
@@ -119,10 +117,12 @@ pub fn compile_graph(graph: Graph, options: &CompileOptions) -> Result<Compiled,
     let imported = Imported {
         graph,
         info: ModelInfo::default(),
+        omitted: None,
         caches: Vec::new(),
         tokens: None,
         max_positions: 0,
         warnings: Vec::new(),
+        times: Vec::new(),
     };
     with_threads(options.threads, || whole(imported, options))
 }
@@ -146,15 +146,15 @@ pub fn dump(
     stage: Stage,
     entry: Option<&str>,
 ) -> Result<Vec<StageText>, CompileError> {
-    let mut stages = Stages::of(&[stage], true);
-    let stopped = with_threads(options.threads, || {
-        let imported = import(model, &import_options(options)?)?;
-        build(imported, options, &mut stages)
+    let mut texts = with_threads(options.threads, || {
+        imported(model, options, Some(stage), |imported| {
+            let mut stages = Stages::of(&[stage], true);
+            Ok(match build(imported, options, &mut stages)? {
+                Built::Done(compiled) => compiled.texts,
+                Built::Stopped => stages.texts,
+            })
+        })
     })?;
-    let mut texts = match stopped {
-        Built::Done(compiled) => compiled.texts,
-        Built::Stopped => stages.texts,
-    };
     let names: Vec<String> = texts.iter().map(|t| t.entry.clone()).collect();
     if names.is_empty() {
         return Err(CompileError::Options(format!(
@@ -173,6 +173,32 @@ pub fn dump(
     Ok(texts)
 }
 
+/// Imports a model and goes on with it: first without the layers that are like others, and if anything is in the way of that, with
+/// all of them. So, too, for a look at a stage before layers are rolled.
+fn imported<T>(
+    model: &Path,
+    options: &CompileOptions,
+    first: Option<Stage>,
+    mut go: impl FnMut(Imported) -> Result<T, CompileError>,
+) -> Result<T, CompileError> {
+    let whole = import_options(options)?;
+    let shown = options.emit.iter().copied().chain(first).min();
+    if options.roll && shown.is_none_or(|stage| stage >= Stage::Rolled) {
+        let shorten = ImportOptions {
+            shorten: true,
+            ..whole
+        };
+        if let Ok(imported) = import(model, &shorten) {
+            let complete = imported.omitted.is_none();
+            let done = go(imported);
+            if complete || done.is_ok() {
+                return done;
+            }
+        }
+    }
+    go(import(model, &whole)?)
+}
+
 enum Built {
     Done(Box<Compiled>),
     Stopped,
@@ -184,7 +210,6 @@ fn build(
     options: &CompileOptions,
     stages: &mut Stages,
 ) -> Result<Built, CompileError> {
-    let start = Instant::now();
     let chip = &options.chip;
     let Passed {
         module,
@@ -194,6 +219,7 @@ fn build(
     if stages.stopped {
         return Ok(Built::Stopped);
     }
+    let mut steps = Steps::begin();
     let mut weights = WeightPlan::default();
     let tiled: Vec<Tiled> = match sizes {
         None => tile_functions(&module, chip, &mut weights)?,
@@ -202,6 +228,7 @@ fn build(
     if stages.programs(&tiled) {
         return Ok(Built::Stopped);
     }
+    steps.end("lower");
     let (regions, image_bytes) = image_layout(&weights);
     let programs: Vec<_> = tiled.iter().map(|t| &t.placed).collect();
     let map = DramMap::build(
@@ -211,10 +238,8 @@ fn build(
         &programs,
         chip.dram_bytes(),
     )?;
-    let finished: Vec<Finished> = tiled
-        .into_par_iter()
-        .map(|t| finish(t, &map, chip))
-        .collect::<Result<_, _>>()?;
+    steps.end("alloc");
+    let finished: Vec<Finished> = finish(tiled, &map, chip, &mut steps)?;
     if stages.finished(&finished) {
         return Ok(Built::Stopped);
     }
@@ -235,9 +260,11 @@ fn build(
         sizes.unwrap_or((0, 0)),
         options,
     )?;
+    steps.end("link");
+    let times = [&imported.times[..], &passes.times, &steps.taken()].concat();
     let report = Report {
         chip: chip.name().to_string(),
-        passes: PassesReport::new(&passes, Elapsed::since(start)),
+        passes: PassesReport::new(&passes, &times),
         dram: DramReport::of(&map),
         entries: finished.into_iter().map(|f| f.report).collect(),
         // Those of import are about the context of language models.
@@ -288,6 +315,7 @@ fn pass(
         cores: options.chip.cores() as usize,
         quant: options.quant,
         roll: options.roll,
+        omitted: imported.omitted.as_ref(),
         costs: &costs,
     };
     let (module, report) = run_observed(&imported.graph, &pass_options, &mut observer)?;
@@ -307,6 +335,7 @@ fn import_options(options: &CompileOptions) -> Result<ImportOptions, CompileErro
     }
     Ok(ImportOptions {
         max_positions: options.max_context,
+        shorten: false,
     })
 }
 

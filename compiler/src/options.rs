@@ -85,12 +85,12 @@ macro_rules! stages {
 stages! {
     /// The graph as read from the ONNX file.
     Imported "imported" after "import",
-    /// Constant subgraphs evaluated.
-    Folded "folded" after "fold",
     /// KV caches as state.
     Stateful "stateful" after "promote_state",
     /// Repeated layers as one.
     Rolled "rolled" after "roll",
+    /// Constant subgraphs evaluated.
+    Folded "folded" after "fold",
     /// One graph per entry.
     Specialised "specialised" after "specialise",
     /// Fused by equality saturation.

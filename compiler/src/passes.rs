@@ -1,10 +1,7 @@
 //! The graph passes for tools that look inside: the graphs at a stage, one pass alone, proofs of what was fused.
 
 use crate::cost::ChipCosts;
-use crate::import::import;
-use crate::{
-    CompileError, CompileOptions, DEFAULT_PREFILL, Stage, import_options, sizes, to_usize,
-};
+use crate::{CompileError, CompileOptions, DEFAULT_PREFILL, Stage, imported, sizes, to_usize};
 use llmc_ir::verify_module;
 use llmc_passes::egraph;
 use llmc_passes::{Cause, PassError, run_observed};
@@ -25,25 +22,27 @@ pub fn graphs(
     options: &CompileOptions,
     stage: Stage,
 ) -> Result<Module, CompileError> {
-    let imported = import(model, &import_options(options)?)?;
-    let (max_context, prefill) = sizes(&imported, options);
-    let costs = ChipCosts::new(&options.chip);
-    let pass_options = llmc_passes::Options {
-        prefill: to_usize(prefill)?,
-        max_context: to_usize(max_context)?,
-        cores: options.chip.cores() as usize,
-        quant: options.quant,
-        roll: options.roll,
-        costs: &costs,
-    };
-    let mut found = None;
-    run_observed(&imported.graph, &pass_options, &mut |name, module| {
-        if name == stage.name() {
-            found = Some(module.clone());
-        }
-        found.is_none()
-    })?;
-    found.ok_or_else(|| CompileError::Options(format!("stage `{stage}` has no graphs")))
+    imported(model, options, Some(stage), |imported| {
+        let (max_context, prefill) = sizes(&imported, options);
+        let costs = ChipCosts::new(&options.chip);
+        let pass_options = llmc_passes::Options {
+            prefill: to_usize(prefill)?,
+            max_context: to_usize(max_context)?,
+            cores: options.chip.cores() as usize,
+            quant: options.quant,
+            roll: options.roll,
+            omitted: imported.omitted.as_ref(),
+            costs: &costs,
+        };
+        let mut found = None;
+        run_observed(&imported.graph, &pass_options, &mut |name, module| {
+            if name == stage.name() {
+                found = Some(module.clone());
+            }
+            found.is_none()
+        })?;
+        found.ok_or_else(|| CompileError::Options(format!("stage `{stage}` has no graphs")))
+    })
 }
 
 /// What keeps graphs from being well formed at any stage: what the stage that they fit best says.
@@ -76,6 +75,7 @@ pub fn run_pass(
         cores: options.chip.cores() as usize,
         quant: options.quant,
         roll: options.roll,
+        omitted: None,
         costs: &costs,
     };
     Ok(pass.apply(module, &pass_options)?)

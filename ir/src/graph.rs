@@ -448,6 +448,16 @@ impl Graph {
         }
     }
 
+    /// Removes a node that nothing uses, even one with an effect; false if it is used.
+    pub fn remove_node(&mut self, id: ValueId) -> bool {
+        let unused = self.use_count(id) == 0;
+        if unused {
+            self.relink(id, Vec::new());
+            self.nodes[id.index()] = None;
+        }
+        unused
+    }
+
     /// Removes nodes that no output and no [effect](Op::has_effect) needs; inputs stay. Returns how many.
     pub fn remove_dead(&mut self) -> usize {
         let mut live: BTreeSet<ValueId> = BTreeSet::new();

@@ -19,6 +19,35 @@ impl Elapsed {
     }
 }
 
+/// Measures steps that follow each other: each lasts from the end of the one before.
+#[derive(Clone, Debug)]
+pub struct Steps {
+    since: Instant,
+    taken: Vec<(&'static str, Elapsed)>,
+}
+
+impl Steps {
+    /// The first step begins.
+    pub fn begin() -> Steps {
+        Steps {
+            since: Instant::now(),
+            taken: Vec::new(),
+        }
+    }
+
+    /// A step ends, and the next begins.
+    pub fn end(&mut self, name: &'static str) {
+        let now = Instant::now();
+        self.taken.push((name, Elapsed(now - self.since)));
+        self.since = now;
+    }
+
+    /// The steps in order, with their names.
+    pub fn taken(self) -> Vec<(&'static str, Elapsed)> {
+        self.taken
+    }
+}
+
 impl PartialEq for Elapsed {
     fn eq(&self, _: &Elapsed) -> bool {
         true

@@ -53,6 +53,19 @@ pub fn fold(module: &mut Module) -> Result<FoldReport, (String, Cause)> {
     Ok(report)
 }
 
+/// Drops nodes that change nothing, and what nothing needs then. Returns how many changed nothing.
+pub fn drop_identities(graph: &mut Graph) -> usize {
+    let mut dropped = 0;
+    for id in graph.topological() {
+        if let Some(same) = identity_of(graph, id) {
+            graph.replace_all_uses(id, same);
+            dropped += 1;
+        }
+    }
+    graph.remove_dead();
+    dropped
+}
+
 /// Folded constants by op and names of operands.
 type Memo = BTreeMap<(Op, Vec<String>), Arc<Const>>;
 

@@ -24,18 +24,16 @@ pub mod specialise;
 pub mod tables;
 pub mod unpack;
 
-use std::time::{Duration, Instant};
-
 use llmc_ir::{Graph, Module, Stage, VerifyError, verify, verify_module};
 
 pub use cost::{BytesAndMacs, CostModel, Work};
 pub use egraph::EqsatReport;
-pub use elapsed::Elapsed;
+pub use elapsed::{Elapsed, Steps};
 pub use error::{Cause, PassError};
 pub use fold::FoldReport;
 pub use list::Pass;
 pub use quantise::Quant;
-pub use roll::RollReport;
+pub use roll::{Omitted, RollReport};
 pub use specialise::Sizes;
 
 /// What is compiled for.
@@ -51,6 +49,8 @@ pub struct Options<'a> {
     pub quant: Quant,
     /// Whether repeated layers become one [`llmc_ir::Op::Repeat`]; otherwise each is compiled by itself.
     pub roll: bool,
+    /// Layers that the graph leaves out.
+    pub omitted: Option<&'a Omitted>,
     /// Costs of the chip, for extraction.
     pub costs: &'a dyn CostModel,
 }
@@ -72,16 +72,16 @@ pub struct PassReport {
     pub quantised: usize,
     /// Gathers, by entry.
     pub gathers: Vec<(String, usize)>,
-    /// Time of each stage, verification included. Not part of any output that must be reproducible.
-    pub times: Vec<(&'static str, Duration)>,
+    /// Time of each stage, verification included.
+    pub times: Vec<(&'static str, Elapsed)>,
 }
 
 /// Stages after which an observer sees the module, in order.
 pub const STAGES: [&str; 8] = [
     "imported",
-    "folded",
     "stateful",
     "rolled",
+    "folded",
     "specialised",
     "fused",
     "quantised",
@@ -113,28 +113,19 @@ pub fn run_observed(
         observer,
         costs: options.costs,
         report: PassReport::default(),
-        since: Instant::now(),
+        steps: Steps::begin(),
         stopped: false,
     };
     let mut module = Module::new(vec![graph.clone()]);
 
     pipeline.stage("imported", Stage::Imported, &mut module, |_, _| Ok(()))?;
-    pipeline.stage("folded", Stage::Imported, &mut module, |module, report| {
-        each_entry(module, |graph| {
-            dequantise::absorb(graph)?;
-            columns::split_products(graph)?;
-            Ok(())
-        })?;
-        report.fold = fold::fold(module).map_err(at_entry)?;
-        report.unpacked = unpack::unpack(module).map_err(at_entry)?;
-        Ok(())
-    })?;
     pipeline.stage(
         "stateful",
         Stage::Specialised,
         &mut module,
         |module, report| {
             each_entry(module, |graph| {
+                report.fold.identities = fold::drop_identities(graph);
                 report.states = promote_state::promote_state(graph, sizes.max_context)?;
                 Ok(())
             })
@@ -148,9 +139,27 @@ pub fn run_observed(
             if options.roll {
                 each_entry(module, |graph| {
                     (*graph, report.roll) = roll::roll(graph)?;
+                    if let Some(omitted) = options.omitted {
+                        report.roll.extend(graph, omitted)?;
+                    }
                     Ok(())
                 })?;
             }
+            Ok(())
+        },
+    )?;
+    pipeline.stage(
+        "folded",
+        Stage::Specialised,
+        &mut module,
+        |module, report| {
+            each_entry(module, |graph| {
+                dequantise::absorb(graph)?;
+                columns::split_products(graph)?;
+                Ok(())
+            })?;
+            report.fold += fold::fold(module).map_err(at_entry)?;
+            report.unpacked = unpack::unpack(module).map_err(at_entry)?;
             Ok(())
         },
     )?;
@@ -194,7 +203,7 @@ pub fn run_observed(
             .collect();
         Ok(())
     })?;
-    Ok((module, pipeline.report))
+    Ok((module, pipeline.done()))
 }
 
 /// Runs the passes of a model without state, whose symbolic dims have the values `dims`; shows the module to `observer` after the
@@ -211,7 +220,7 @@ pub fn run_function(
         observer,
         costs: &BytesAndMacs::default(),
         report: PassReport::default(),
-        since: Instant::now(),
+        steps: Steps::begin(),
         stopped: false,
     };
     let mut module = Module::new(vec![graph.clone()]);
@@ -234,7 +243,7 @@ pub fn run_function(
             Ok(())
         },
     )?;
-    Ok((module, pipeline.report))
+    Ok((module, pipeline.done()))
 }
 
 /// Why a pass failed, and on which entry if on one.
@@ -286,11 +295,19 @@ struct Pipeline<'a> {
     observer: &'a mut dyn FnMut(&'static str, &Module) -> bool,
     costs: &'a dyn CostModel,
     report: PassReport,
-    since: Instant,
+    steps: Steps,
     stopped: bool,
 }
 
 impl Pipeline<'_> {
+    /// The report, with the times.
+    fn done(self) -> PassReport {
+        PassReport {
+            times: self.steps.taken(),
+            ..self.report
+        }
+    }
+
     fn stage(
         &mut self,
         name: &'static str,
@@ -308,9 +325,8 @@ impl Pipeline<'_> {
         })?;
         verify_module(module, legal)
             .map_err(|errors| broken(name, legal, module, errors, self.costs))?;
-        self.report.times.push((name, self.since.elapsed()));
         self.stopped = !(self.observer)(name, module);
-        self.since = Instant::now();
+        self.steps.end(name);
         Ok(())
     }
 }

@@ -10,12 +10,12 @@ use crate::{
 /// A pass. The pipeline, [`crate::run`], runs them in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pass {
-    /// `fold`
-    Fold,
     /// `promote_state`
     PromoteState,
     /// `roll`
     Roll,
+    /// `fold`
+    Fold,
     /// `specialise`
     Specialise,
     /// `fuse`
@@ -31,9 +31,9 @@ pub enum Pass {
 impl Pass {
     /// All of them, in order.
     pub const ALL: [Pass; 8] = [
-        Pass::Fold,
         Pass::PromoteState,
         Pass::Roll,
+        Pass::Fold,
         Pass::Specialise,
         Pass::Fuse,
         Pass::LastRow,

@@ -1,13 +1,15 @@
 //! Shrinks a graph for as long as something about it stays true: delta debugging.
 //!
 //! Every attempt is a well-formed graph; an attempt is kept if `interesting` still says yes. Tried, until none of it
-//! helps: another node as the only output, fewer outputs, an input in place of a node, an operand in place of a node,
-//! shorter dims.
+//! helps: one turn of repeats, another node as the only output, fewer outputs, an input in place of a node, an operand in
+//! place of a node, shorter dims.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use llmc_ir::{Const, Dim, Graph, Op, Stage, Symbol, Type, ValueId, verify};
+
+use crate::roll::unroll_turns;
 
 /// Attempts in all, so that it ends in minutes on any model.
 const MOST_ATTEMPTS: usize = 20_000;
@@ -19,6 +21,7 @@ pub fn reduce(graph: &Graph, interesting: &mut dyn FnMut(&Graph) -> bool) -> Gra
         interesting,
         attempts: MOST_ATTEMPTS,
     };
+    reducer.one_turn();
     let mut size = None;
     while size != Some(reducer.size()) {
         size = Some(reducer.size());
@@ -60,6 +63,16 @@ impl Reducer<'_> {
             self.best = graph;
         }
         kept
+    }
+
+    /// One turn of each repeat, or two, written out.
+    fn one_turn(&mut self) {
+        let repeats = self.best.iter().any(|(_, n)| n.op == Op::Carry);
+        for turns in [1, 2] {
+            if repeats && self.attempt(unroll_turns(&self.best, turns).ok()) {
+                return;
+            }
+        }
     }
 
     /// The first node in order that is enough of an output.
@@ -118,6 +131,8 @@ impl Reducer<'_> {
             let ty = graph.ty(value).clone();
             let input = graph.add_input(name.unwrap_or_default(), ty);
             graph.replace_all_uses(value, input);
+            // One with an effect would stay.
+            graph.remove_node(value);
             vec![graph]
         });
     }

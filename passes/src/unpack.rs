@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use llmc_ir::{BinaryOp, Bindings, Const, Graph, Module, Op, ValueId, eval_op};
 use llmc_tensor::Tensor;
+use rayon::prelude::*;
 
 use crate::error::Cause;
 
@@ -277,31 +278,44 @@ fn cut(
         return Ok(value);
     };
     let key = (constant.name().to_string(), columns.to_vec());
-    let cut = match (memo.get(&key), constant.tensor()) {
-        (Some(found), _) => found.clone(),
-        (None, None) => return Ok(value),
-        (None, Some(tensor)) => {
-            let bytes: Vec<u8> = columns.iter().flat_map(|c| c.to_le_bytes()).collect();
-            let name = match (columns.first(), columns.last()) {
-                (Some(first), Some(last)) if last + 1 - first == columns.len() => {
-                    format!("{}[{first}..{}]", constant.name(), last + 1)
-                }
-                _ => format!(
-                    "{}[#{:016x}]",
-                    constant.name(),
-                    llmc_ir::types::digest(&bytes)
-                ),
+    let cut = match memo.get(&key) {
+        Some(found) => found.clone(),
+        None => {
+            let each = constant.each_turn().par_iter();
+            let each: Result<Vec<_>, Cause> = each.map(|c| columns_of(c, columns)).collect();
+            let new = match Const::stack(each?) {
+                Some(stack) => Arc::new(stack),
+                None => columns_of(&constant, columns)?,
             };
-            let indices = columns.iter().map(|c| *c as i64).collect();
-            let indices = Tensor::from_vec::<i64>(vec![columns.len()], indices);
-            let indices = indices.map_err(|error| Cause::Unsupported(vec![error.to_string()]))?;
-            let axis = constant.shape().len() - 1;
-            let part = eval_op(&Op::Gather { axis }, &[tensor, &indices], &Bindings::new())?;
-            let new = Arc::new(Const::new(name, part));
             memo.insert(key, new.clone());
             new
         }
     };
     let id = graph.add_const(cut);
     Ok(graph.const_node(id)?)
+}
+
+/// As [`cut`], of one constant.
+fn columns_of(constant: &Const, columns: &[usize]) -> Result<Arc<Const>, Cause> {
+    let Some(tensor) = constant.tensor() else {
+        let problem = format!("the bytes of `{}` are not at hand", constant.name());
+        return Err(Cause::Unsupported(vec![problem]));
+    };
+    let bytes: Vec<u8> = columns.iter().flat_map(|c| c.to_le_bytes()).collect();
+    let name = match (columns.first(), columns.last()) {
+        (Some(first), Some(last)) if last + 1 - first == columns.len() => {
+            format!("{}[{first}..{}]", constant.name(), last + 1)
+        }
+        _ => format!(
+            "{}[#{:016x}]",
+            constant.name(),
+            llmc_ir::types::digest(&bytes)
+        ),
+    };
+    let indices = columns.iter().map(|c| *c as i64).collect();
+    let indices = Tensor::from_vec::<i64>(vec![columns.len()], indices);
+    let indices = indices.map_err(|error| Cause::Unsupported(vec![error.to_string()]))?;
+    let axis = constant.shape().len() - 1;
+    let part = eval_op(&Op::Gather { axis }, &[tensor, &indices], &Bindings::new())?;
+    Ok(Arc::new(Const::new(name, part)))
 }

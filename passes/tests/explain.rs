@@ -68,6 +68,7 @@ fn decode(dialect: Dialect) -> Graph {
         cores: 1,
         quant: Quant::None,
         roll: false,
+        omitted: None,
         costs: &costs,
     };
     let mut module = Module::new(vec![Llama::TINY.build(dialect, 1)]);

@@ -20,6 +20,7 @@ fn options(costs: &BytesAndMacs) -> Options<'_> {
         cores: 4,
         quant: Quant::None,
         roll: false,
+        omitted: None,
         costs,
     }
 }
@@ -408,6 +409,7 @@ fn the_shakespeare_shape_fuses_with_heads_for_every_core() {
         cores: 2,
         quant: Quant::Bf16,
         roll: false,
+        omitted: None,
         costs: &costs,
     };
     let (module, report) = run(&graph, &options).unwrap_or_else(|error| panic!("{error}"));

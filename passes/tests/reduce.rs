@@ -68,6 +68,7 @@ fn a_whole_model_shrinks_to_what_one_fusion_needs() {
         cores: 1,
         quant: Quant::None,
         roll: false,
+        omitted: None,
         costs: &costs,
     };
     let graph = Llama::TINY.build(Dialect::TorchScript, 1);

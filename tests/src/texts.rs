@@ -62,6 +62,7 @@ fn graphs(model: &Path, chip: &Chip) {
         cores: chip.cores() as usize,
         quant: llmc_passes::Quant::None,
         roll: true,
+        omitted: None,
         costs: &costs,
     };
     let mut same = |stage: &'static str, module: &Module| {

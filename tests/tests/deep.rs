@@ -1,27 +1,39 @@
 //! Depth: repeated layers are one loop, so that what is made of a model does not grow with its layers, and computes the same
 //! as with each layer by itself.
 
-use llmc_compiler::{CompileOptions, Compiled, compile};
+use llmc_compiler::{CompileOptions, Compiled, Stage, compile};
 use llmc_isa::Chip;
 use llmc_tensor::{Tensor, compare, npy, npz};
 use llmc_tests::{llmc, shakespeare, shared_models};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Largest error of a logit, as a part of the range of the expected logits.
 const TOLERANCE: f64 = 1e-3;
 
-fn compiled(model: &Path, chip: &str, roll: bool) -> (Compiled, Duration) {
-    let options = CompileOptions {
-        roll,
+/// The dialects of the deep models.
+const DIALECTS: [&str; 3] = ["dynamo18", "optimum", "genai-fp32"];
+
+/// Compiles of each model, of which the fastest counts.
+const RUNS: usize = 7;
+
+fn options(chip: &str) -> CompileOptions {
+    CompileOptions {
         max_context: Some(128),
         ..CompileOptions::new(Chip::load(chip).unwrap())
-    };
-    let start = Instant::now();
-    let done = compile(model, &options);
-    let done = done.unwrap_or_else(|e| panic!("{}: {e}", model.display()));
-    (done, start.elapsed())
+    }
+}
+
+fn compiled(model: &Path, options: &CompileOptions) -> Compiled {
+    compile(model, options).unwrap_or_else(|e| panic!("{}: {e}", model.display()))
+}
+
+/// Time of a compile apart from reading the file.
+fn time(compiled: &Compiled) -> Duration {
+    let steps = compiled.report.passes.steps.iter();
+    let own = steps.filter(|s| !["read file", "decode file"].contains(&s.step));
+    own.map(|s| s.time.0).sum()
 }
 
 /// Logits of the tokens through prefill and through decode, and the cycles of both.
@@ -54,8 +66,12 @@ fn rolled_layers_compute_the_same_bits() {
     let ids: Vec<i64> = (0..40).map(|i| (i * 37 + 5) % 1000).collect();
     npy::write_npy(&tokens, &Tensor::from_vec(vec![1, 40], ids).unwrap()).unwrap();
     for chip in ["edge", "ideal"] {
-        let (rolled, _) = compiled(&model, chip, true);
-        let (flat, _) = compiled(&model, chip, false);
+        let rolled = compiled(&model, &options(chip));
+        let flat = CompileOptions {
+            roll: false,
+            ..options(chip)
+        };
+        let flat = compiled(&model, &flat);
         assert!(
             instructions(&rolled) * 2 < instructions(&flat),
             "{} of {} instructions on {chip}",
@@ -83,20 +99,15 @@ fn what_is_made_of_eighty_layers_is_as_small_as_of_two() {
     };
     let folder = TempDir::new().unwrap();
     let tokens = folder.path().join("ids.npy");
-    for dialect in ["dynamo18", "optimum"] {
+    for dialect in DIALECTS {
         let source = |layers: u32| models.join(format!("deep/llama-{layers}/{dialect}"));
-        let ((two, short), (eighty, long)) = (
-            compiled(&source(2).join("model.onnx"), "edge", true),
-            compiled(&source(80).join("model.onnx"), "edge", true),
-        );
-        eprintln!(
-            "{dialect}: 2 layers in {short:?}, 80 layers in {long:?}, {} and {} instructions",
-            instructions(&two),
-            instructions(&eighty)
-        );
+        let [two, eighty] =
+            [2, 80].map(|n| compiled(&source(n).join("model.onnx"), &options("edge")));
         assert!(
-            instructions(&eighty) * 10 <= instructions(&two) * 12,
-            "{dialect}"
+            eighty.builder.code.len() * 10 <= two.builder.code.len() * 12,
+            "{dialect}: {} instructions of 80 layers, {} of 2",
+            eighty.builder.code.len(),
+            two.builder.code.len()
         );
         let nodes = |c: &Compiled| -> Vec<usize> {
             c.report.passes.entries.iter().map(|e| e.nodes).collect()
@@ -114,5 +125,107 @@ fn what_is_made_of_eighty_layers_is_as_small_as_of_two() {
             let found = compare(&logits, find("logits"), TOLERANCE).unwrap();
             assert!(found.is_match(), "{dialect}: {found:?}");
         }
+    }
+}
+
+/// The fastest of several compiles of models, taken in turns so that what else the machine does meets all of them.
+fn fastest<const N: usize>(models: [&Path; N]) -> [Compiled; N] {
+    let run = |model: &Path| compiled(model, &options("edge"));
+    let mut best = models.map(run);
+    for _ in 1..RUNS {
+        for (best, model) in best.iter_mut().zip(models) {
+            let next = run(model);
+            if time(&next) < time(best) {
+                *best = next;
+            }
+        }
+    }
+    best
+}
+
+#[test]
+fn eighty_layers_compile_about_as_fast_as_two() {
+    let Some(models) = shared_models() else {
+        return;
+    };
+    // Without optimisation of this code, what is done for each layer weighs more.
+    let bound = if cfg!(debug_assertions) { 2.0 } else { 1.3 };
+    let mut slow = Vec::new();
+    for dialect in DIALECTS {
+        let [two, eighty] =
+            [2, 80].map(|n| models.join(format!("deep/llama-{n}/{dialect}/model.onnx")));
+        let [two, eighty] = fastest([&two, &eighty]);
+        let ratio = time(&eighty).as_secs_f64() / time(&two).as_secs_f64();
+        eprintln!(
+            "{dialect}: 2 layers in {:.1?}, 80 layers in {:.1?} apart from reading the file: {ratio:.2} times",
+            time(&two),
+            time(&eighty)
+        );
+        let steps = two
+            .report
+            .passes
+            .steps
+            .iter()
+            .zip(&eighty.report.passes.steps);
+        for (two, eighty) in steps {
+            eprintln!(
+                "  {:16} {:>10} {:>10}",
+                two.step,
+                two.time.to_string(),
+                eighty.time.to_string()
+            );
+        }
+        if ratio > bound {
+            slow.push(format!("{dialect}: {ratio:.2}"));
+        }
+    }
+    assert!(slow.is_empty(), "{slow:?} times the time of 2 layers");
+}
+
+/// Models of several layers: few of them left out, many, or none.
+const LAYERED: [&str; 12] = [
+    "shakespeare/dynamo18",
+    "shakespeare/dynamo23",
+    "shakespeare/optimum",
+    "shakespeare/genai-fp32",
+    "shakespeare/genai-int4",
+    "shakespeare/dynq8",
+    "stories260K/dynamo23",
+    "stories260K/genai-int4",
+    "families/gemma2/optimum",
+    "deep/llama-80/dynamo18",
+    "deep/llama-80/optimum",
+    "deep/llama-80/genai-fp32",
+];
+
+#[test]
+fn layers_left_out_on_import_are_all_there_in_the_end() {
+    let Some(models) = shared_models() else {
+        return;
+    };
+    for name in LAYERED {
+        let model = models.join(name).join("model.onnx");
+        // A look at the imported graph imports all of it.
+        let all = CompileOptions {
+            emit: vec![Stage::Imported],
+            ..options("edge")
+        };
+        let (short, whole) = (compiled(&model, &options("edge")), compiled(&model, &all));
+        assert!(
+            short.builder.code == whole.builder.code,
+            "{name}: other code"
+        );
+        assert_eq!(
+            short.builder.manifest.states, whole.builder.manifest.states,
+            "{name}"
+        );
+        let weights = |c: &Compiled| {
+            let bytes = c.to_bytes().unwrap();
+            llmc_isa::container::Binary::from_bytes(bytes, "model")
+                .unwrap()
+                .weights()
+                .to_vec()
+        };
+        assert!(weights(&short) == weights(&whole), "{name}: other weights");
     }
 }

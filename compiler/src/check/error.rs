@@ -133,6 +133,20 @@ pub enum CheckError {
         /// The sample launch.
         launch: String,
     },
+    /// The turns of a loop that was cut short do not leave a semaphore as they found it.
+    #[error(
+        "core {core}: each turn of a loop changes semaphore {sem} by {change}: the turns left out would, too, {launch}"
+    )]
+    Unbalanced {
+        /// The core.
+        core: u32,
+        /// The semaphore.
+        sem: u8,
+        /// Tokens posted less tokens taken in a turn.
+        change: i64,
+        /// The sample launch.
+        launch: String,
+    },
     /// A semaphore that two engines wait for: who gets a token is a matter of luck.
     #[error("semaphore {sem} is waited for by {first} and by {second}")]
     TwoWaiters {

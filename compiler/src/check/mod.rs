@@ -19,8 +19,9 @@
 //! ([`STEP_BUDGET`]), but never below one turn more than any ring has pages. That is enough: every turn posts and takes the same
 //! tokens, so the state of semaphores and rings at the start of a turn repeats with the period of the rings; and
 //! conflicts between turns i and j > i + 1 involve the same pair of statements, hence the same order, as those between i and i + 1.
-//! Loops whose turns differ in DRAM addresses only (layers) are always cut: to that for the last sample launch, which has the most
-//! pages, and to [`TURNS_ALIKE`] for the others. So what is proved, and the time it takes, does not depend on depth.
+//! Loops whose turns differ in DRAM addresses only (layers) are always cut: for the last sample launch, which has the most pages, to
+//! as many turns as bring every page of their rings around again, and to [`TURNS_ALIKE`] for the others. Of those, the first turn must post as many tokens to every semaphore as it takes, so
+//! that each turn begins with the semaphores as the one before. So what is proved, and the time it takes, does not depend on depth.
 //! What the turns left out would have written is taken as written (point 4 is weaker there). Programs that are too long even so
 //! are replayed for the first and the last sample launch only. SRAM contents are followed on at
 //! most [`WATCHED_CORES`] cores, semaphores and DRAM on all: cores run the same program and differ only in their number.
@@ -52,8 +53,8 @@ pub const STEP_BUDGET: u64 = 150_000;
 /// Turns of a loop that are tried, most first, until the budget is kept.
 const TURNS: [u64; 6] = [u64::MAX, 64, 16, 8, 5, 3];
 
-/// Turns of a loop whose turns are alike: the first, the one after it, and the last.
-pub const TURNS_ALIKE: u64 = 3;
+/// Turns of a loop whose turns are alike: the first, and the last as the one after it.
+pub const TURNS_ALIKE: u64 = 2;
 
 /// Cores whose SRAM is followed byte by byte: the first, the second, the middle and the last one.
 pub const WATCHED_CORES: u32 = 4;
@@ -130,7 +131,7 @@ pub fn schedule_check_within(program: &Program, budget: u64) -> Result<ScheduleP
             text,
             turns,
             alike: if last.as_ref() == Some(&launch) {
-                least
+                turns_alike(program, &program.body, &launch, turns)
             } else {
                 TURNS_ALIKE
             },
@@ -238,6 +239,51 @@ fn count(program: &Program, stmts: &[Stmt], launch: &[i64], most: [u64; 2]) -> u
         _ => 1,
     });
     steps.fold(0, u64::saturating_add)
+}
+
+/// Turns of the loops whose turns are alike in which every page of every ring that they advance is used, and used again by what comes
+/// around to it: a page is the same after as many advances as the ring has pages. One turn more than [`TURNS_ALIKE`] at least, so
+/// that one lies between the first and the last. Other loops have so many `turns`.
+fn turns_alike(program: &Program, stmts: &[Stmt], launch: &[i64], turns: u64) -> u64 {
+    let least = TURNS_ALIKE + 1;
+    let of = stmts.iter().map(|stmt| match stmt {
+        Stmt::Loop { var, body, .. } if program.turns_alike(*var, body) => {
+            let mut advances = BTreeMap::new();
+            count_advances(body, launch, turns, 1, &mut advances);
+            let around = advances.iter().filter_map(|(ring, n)| {
+                let slots = u64::from(program.rings.get(*ring)?.slots);
+                Some(1 + slots.div_ceil((*n).max(1)))
+            });
+            around.max().unwrap_or(least)
+        }
+        Stmt::Loop { body, .. } => turns_alike(program, body, launch, turns),
+        _ => least,
+    });
+    of.fold(least, u64::max)
+}
+
+/// Adds how often each ring is advanced at least, if all of it is run so many `times`.
+fn count_advances(
+    stmts: &[Stmt],
+    launch: &[i64],
+    turns: u64,
+    times: u64,
+    advances: &mut BTreeMap<usize, u64>,
+) {
+    for stmt in stmts {
+        match stmt {
+            Stmt::Advance(ring) => {
+                let known = advances.entry(ring.index()).or_default();
+                *known = times.saturating_add(*known);
+            }
+            Stmt::Loop { trip, body, .. } => {
+                let known = constant(trip).then(|| trip.eval(&LaunchOnly(launch)).max(0) as u64);
+                let times = times.saturating_mul(known.unwrap_or(0).min(turns));
+                count_advances(body, launch, turns, times, advances);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// What can be said without running: who waits for a semaphore, and what is written.

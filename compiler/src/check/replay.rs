@@ -55,6 +55,15 @@ struct Turn {
     trip: i64,
     /// If turns are left out: what each region has touched so far, by action and touch number.
     reach: Option<BTreeMap<(usize, usize), (u64, u64)>>,
+    /// Whether turns are left out because they are like the first.
+    alike: bool,
+}
+
+impl Turn {
+    /// Whether turns that are left out are like this one.
+    fn stands_for_others(&self) -> bool {
+        self.alike && self.turn == 0
+    }
 }
 
 struct Core {
@@ -102,6 +111,8 @@ struct Replay<'a> {
     clocks: Vec<Rc<[u32]>>,
     sram: Vec<Shadow>,
     dram: Shadow,
+    /// Tokens posted less tokens taken in turns that stand for others, by loop, core and semaphore.
+    change: BTreeMap<(usize, usize, u8), i64>,
     errors: Vec<CheckError>,
     limit: usize,
     done: Replayed,
@@ -132,6 +143,7 @@ pub fn replay(code: &Code<'_>, sample: &Sample<'_>, limit: usize) -> (Replayed, 
         clocks: (0..threads).map(own).collect(),
         sram: vec![Shadow::default(); sample.watched.len()],
         dram: Shadow::default(),
+        change: BTreeMap::new(),
         errors: Vec::new(),
         limit,
         done: Replayed::default(),
@@ -160,6 +172,9 @@ impl Replay<'_> {
         if self.errors.is_empty() {
             self.leftover();
         }
+        if self.errors.is_empty() {
+            self.unbalanced();
+        }
     }
 
     /// Runs one step of a core; false if it has to wait or has halted.
@@ -176,12 +191,7 @@ impl Replay<'_> {
                 alike,
                 end,
             } => {
-                let most = if *alike {
-                    self.sample.alike
-                } else {
-                    self.sample.turns
-                };
-                self.enter(core, (*var, *end), trip, *max_trip, most)
+                self.enter(core, (*var, *end), trip, *max_trip, *alike);
             }
             Step::Again { start } => self.again(core, *start),
             Step::Let { var, value } => {
@@ -233,14 +243,14 @@ impl Replay<'_> {
         u64::from(extent.effective(|e| self.value(core, e)))
     }
 
-    /// Begins a loop that ends at step `end`; `most` turns of it are run.
+    /// Begins a loop that ends at step `end`.
     fn enter(
         &mut self,
         core: usize,
         (var, end): (usize, usize),
         trip: &Expr,
         max_trip: u64,
-        most: u64,
+        alike: bool,
     ) {
         let trip = self.value(core, trip);
         let wanted = trip.max(0) as u64;
@@ -252,7 +262,10 @@ impl Replay<'_> {
                 launch: self.sample.text.clone(),
             });
         }
-        let turns = wanted.min(most);
+        let turns = wanted.min(match alike {
+            true => self.sample.alike,
+            false => self.sample.turns,
+        });
         let c = &mut self.cores[core];
         if turns == 0 {
             c.pc = end;
@@ -267,6 +280,7 @@ impl Replay<'_> {
             turns,
             trip,
             reach: cut.then(BTreeMap::new),
+            alike: cut && alike,
         });
     }
 
@@ -517,6 +531,8 @@ impl Replay<'_> {
             return false;
         }
         semaphore.value -= u64::from(n);
+        self.tokens(core, core, sem, -i64::from(n));
+        let semaphore = self.cores[core].sems.entry(sem).or_default();
         let own = &mut self.clocks[(core as u32 * ENGINES + queue as u32) as usize];
         let mut known: Vec<u32> = own.to_vec();
         let (mut left, mut group) = (n, 0);
@@ -560,6 +576,7 @@ impl Replay<'_> {
             core..core + 1
         };
         for target in targets {
+            self.tokens(core, target, sem, i64::from(n));
             let semaphore = self.cores[target].sems.entry(sem).or_default();
             let after = knows(&semaphore.posts[0]);
             let ordered = after || (!semaphore.opened && knows(&semaphore.posts[1]));
@@ -594,6 +611,27 @@ impl Replay<'_> {
         let mut next: Vec<u32> = clocks.to_vec();
         next[thread as usize] += 1;
         self.clocks[thread as usize] = next.into();
+    }
+
+    /// Notes that a core changes a semaphore of `target`.
+    fn tokens(&mut self, core: usize, target: usize, sem: u8, n: i64) {
+        let open = self.cores[core].turns.iter();
+        for turn in open.filter(|t| t.stands_for_others()) {
+            *self.change.entry((turn.start, target, sem)).or_default() += n;
+        }
+    }
+
+    /// Turns that stand for others leave the semaphores as they found them.
+    fn unbalanced(&mut self) {
+        for (&(_, core, sem), &change) in self.change.iter().filter(|(_, n)| **n != 0) {
+            self.errors.push(CheckError::Unbalanced {
+                core: core as u32,
+                sem,
+                change,
+                launch: self.sample.text.clone(),
+            });
+        }
+        self.errors.truncate(self.limit);
     }
 
     fn mixed(&mut self, core: u32, sem: u8, problem: String) {

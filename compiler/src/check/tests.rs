@@ -338,6 +338,40 @@ fn cut_loops_find_the_same() {
     }
 }
 
+#[test]
+fn turns_left_out_must_take_what_they_post() {
+    let mut b = Build::new(1);
+    let (w, x) = (b.weights("w", 64 * 64), b.sram("x", 64));
+    b.loop_to("layer", Expr::from(64), 64, |b, layer| {
+        b.op(load(at(x, 0), at(w, Expr::from(layer) * 64), 64));
+    });
+    let (program, _) = synchronise(&b.placed(), 64).unwrap();
+    let done = schedule_check(&program).unwrap().samples[0].1;
+    assert!(done.cut && done.steps < 64);
+    // Enough tokens for the turns that are run, and for no other.
+    let (queue, sem) = (Vpu, SemId(63));
+    let mut short = program.clone();
+    edit(&mut short.body, &mut |stmts| {
+        let at = stmts.iter().position(|s| matches!(s, Stmt::Loop { .. }));
+        if let Some(Stmt::Loop { body, .. }) = at.and_then(|i| stmts.get_mut(i)) {
+            body.insert(0, Stmt::Wait { queue, sem, n: 1 });
+        }
+        let post = Stmt::Post {
+            queue,
+            sem,
+            n: TURNS_ALIKE as u32 + 1,
+            all_cores: false,
+        };
+        stmts.insert(0, post);
+        true
+    });
+    let error = schedule_check(&short).unwrap_err().to_string();
+    assert!(
+        error.contains("each turn of a loop changes semaphore 63 by -1"),
+        "{error}"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -45,6 +45,8 @@ pub struct Lower<'m> {
     pub(super) late_nodes: usize,
     /// Structural values inside operator functions that also handle tokens: the op that computes them.
     pub(super) inner: BTreeMap<ValueIx, (Op, Vec<Val>)>,
+    /// Set if the values of some constants must not be looked at: what is made of them is always ops of the graph.
+    hides: bool,
     /// Set while the current node has an operand that depends on tokens.
     on_tokens: bool,
     /// Graph nodes of constants and of structural values.
@@ -75,8 +77,13 @@ pub struct Lower<'m> {
 }
 
 impl<'m> Lower<'m> {
-    /// Before the first node: constants and inputs are known.
-    pub fn new(model: &'m Model, roles: &'m Roles, space: SampleSpace) -> Self {
+    /// Before the first node: constants, but for the `hidden` ones, and inputs are known.
+    pub fn new(
+        model: &'m Model,
+        roles: &'m Roles,
+        space: SampleSpace,
+        hidden: Option<&BTreeSet<String>>,
+    ) -> Self {
         let mut producers = vec![None; model.names.len()];
         for node in &model.nodes {
             for output in node.outputs.iter().flatten() {
@@ -85,9 +92,16 @@ impl<'m> Lower<'m> {
         }
         let mut values = vec![None; model.names.len()];
         for (&ix, tensor) in &model.constants {
+            let val = match hidden.is_some_and(|h| h.contains(model.name_of(ix))) {
+                true => Val {
+                    content: Content::Structural { const_only: true },
+                    ..Val::structural(Some(Type::of(tensor)))
+                },
+                false => Val::constant(tensor.clone()),
+            };
             values[ix.index()] = Some(Val {
                 source: Some(ix),
-                ..Val::constant(tensor.clone())
+                ..val
             });
         }
         Lower {
@@ -100,6 +114,7 @@ impl<'m> Lower<'m> {
             late_names: BTreeMap::new(),
             late_nodes: 0,
             inner: BTreeMap::new(),
+            hides: hidden.is_some_and(|h| !h.is_empty()),
             on_tokens: false,
             materialised: BTreeMap::new(),
             shared: BTreeMap::new(),
@@ -345,6 +360,9 @@ impl<'m> Lower<'m> {
         }
         let const_only = operands.iter().all(|v| v.is_const_only())
             && op.dims().iter().all(|d| d.as_const().is_some());
+        if const_only && self.hides && self.on_tokens && !self.sampling {
+            return self.emit(op, operands);
+        }
         let val = Val {
             content: Content::Structural { const_only },
             ty: Some(ty?),

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`proto`], [`source`] | the protobuf messages; memory-mapped files and constants |
 //! | [`model`], [`flatten`] | names resolved, functions written out, live nodes only |
+//! | [`shorten`], [`outline`], `omitted` | layers like those before them left out; nodes that are not decoded; what is in them |
 //! | [`roles`] | tokens, mask, positions, caches; canonical symbols |
 //! | [`lower`], [`ops`] | one function per operator; folding, polynomials, graph nodes |
 //! | `control` | `If`, `Loop` and `Scan` written out |
@@ -27,10 +28,13 @@ pub mod flatten;
 pub mod info;
 pub mod lower;
 pub mod model;
+mod omitted;
 pub mod ops;
+pub mod outline;
 pub mod proto;
 pub mod recognise;
 pub mod roles;
+pub mod shorten;
 pub mod source;
 pub mod structural;
 pub mod symbolic;
@@ -40,6 +44,7 @@ pub mod widen;
 use std::path::Path;
 
 use llmc_ir::{Graph, Op, Stage, VerifyError, verify};
+use llmc_passes::{Elapsed, Omitted, Steps};
 
 pub use error::{Category, ImportError, Problem};
 pub use info::ModelInfo;
@@ -48,6 +53,7 @@ use model::Model;
 use proto::ModelProto;
 pub use roles::is_cache_name;
 use roles::{Role, Roles};
+use shorten::{Shortened, shortened};
 
 /// Longest context of a model that does not say.
 pub const DEFAULT_MAX_POSITIONS: u64 = 2048;
@@ -57,6 +63,8 @@ pub const DEFAULT_MAX_POSITIONS: u64 = 2048;
 pub struct ImportOptions {
     /// Longest context in tokens, for which position tables are made; by default what `config.json` says, else 2048.
     pub max_positions: Option<u64>,
+    /// Whether layers may be left out that are like those before them; [`Imported::omitted`] has what differs in them.
+    pub shorten: bool,
 }
 
 /// A cache that comes in and goes out again, one tensor longer.
@@ -75,6 +83,8 @@ pub struct Imported {
     pub graph: Graph,
     /// What the neighbours of the file say.
     pub info: ModelInfo,
+    /// Layers that are not in the graph.
+    pub omitted: Option<Omitted>,
     /// Caches in file order.
     pub caches: Vec<Cache>,
     /// Name of the input with token ids; `None` for a program that has none.
@@ -83,6 +93,8 @@ pub struct Imported {
     pub max_positions: u64,
     /// What the user should know although the import went well.
     pub warnings: Vec<String>,
+    /// How long reading the file, resolving its names and importing it took.
+    pub times: Vec<(&'static str, Elapsed)>,
 }
 
 /// Imports an ONNX file and what lies beside it.
@@ -91,26 +103,50 @@ pub struct Imported {
 /// The file or its external data cannot be read, or is not valid; or everything about its operators and inputs that is
 /// not supported, in one [`ImportError::Problems`].
 pub fn import(path: &Path, options: &ImportOptions) -> Result<Imported, ImportError> {
-    let proto = source::load_model(path)?;
+    let mut steps = Steps::begin();
+    let file = source::map_file(path)?;
     let info = ModelInfo::beside(path)?;
-    import_model(proto, path, info, options)
+    steps.end("read file");
+    let short = match options.shorten {
+        true => shortened(&file),
+        false => None,
+    };
+    steps.end("find layers");
+    let (proto, shortened) = match short {
+        Some((proto, shortened)) => (proto, Some(shortened)),
+        None => (source::decode(file, path)?, None),
+    };
+    steps.end("decode file");
+    import_timed(proto, shortened, path, info, options, steps)
 }
 
-/// Imports a decoded file; external data is looked up beside `path`.
+/// Imports all of a decoded file; external data is looked up beside `path`.
 ///
 /// # Errors
 /// As [`import`].
 pub fn import_model(
     proto: ModelProto,
     path: &Path,
+    info: ModelInfo,
+    options: &ImportOptions,
+) -> Result<Imported, ImportError> {
+    import_timed(proto, None, path, info, options, Steps::begin())
+}
+
+fn import_timed(
+    proto: ModelProto,
+    shortened: Option<Shortened>,
+    path: &Path,
     mut info: ModelInfo,
     options: &ImportOptions,
+    mut steps: Steps,
 ) -> Result<Imported, ImportError> {
     let producer = format!("{} {}", proto.producer_name, proto.producer_version)
         .trim()
         .to_string();
     info.producer = Some(producer).filter(|p| !p.is_empty());
     let model = Model::resolve(proto, path)?;
+    steps.end("resolve names");
     let mut warnings = Vec::new();
     if let Some(node) = model
         .nodes
@@ -143,7 +179,8 @@ pub fn import_model(
         }
     };
     let space = roles.space(usize::try_from(max_positions).unwrap_or(usize::MAX));
-    let mut lower = Lower::new(&model, &roles, space);
+    let hidden = shortened.as_ref().map(|s| &s.hidden);
+    let mut lower = Lower::new(&model, &roles, space, hidden);
     problems.extend(lower.run());
     if problems.is_empty() {
         problems.extend(lower.outputs());
@@ -151,6 +188,10 @@ pub fn import_model(
     if !problems.is_empty() {
         return Err(ImportError::Problems(problems));
     }
+    if let Some(problem) = shortened.as_ref().and_then(|s| lower.unlike(&s.carried)) {
+        return Err(ImportError::Problems(vec![problem]));
+    }
+    let shown = shortened.as_ref().map(|s| lower.shown(s));
     warnings.extend(std::mem::take(&mut lower.notes));
     let mut graph = lower.graph;
     if !model.name.is_empty() {
@@ -158,7 +199,7 @@ pub fn import_model(
     }
     graph.remove_dead();
     graph.remove_unused_tables();
-    let caches = caches(&graph, &roles, &mut warnings);
+    let mut caches = caches(&graph, &roles, &mut warnings);
     let tokens = roles
         .inputs
         .iter()
@@ -190,13 +231,21 @@ pub fn import_model(
     {
         info.vocab = u64::try_from(n).ok();
     }
+    let mut omitted = None;
+    if let Some((shortened, shown)) = shortened.zip(shown) {
+        omitted = Some(shortened.omitted(&graph, &shown, path)?);
+        caches.extend(shortened.caches(&caches));
+    }
+    steps.end("import");
     Ok(Imported {
         graph,
         info,
+        omitted,
         caches,
         tokens,
         max_positions,
         warnings,
+        times: steps.taken(),
     })
 }
 

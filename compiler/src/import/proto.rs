@@ -59,6 +59,44 @@ pub struct GraphProto {
     pub sparse_initializer: Vec<SparseTensorProto>,
 }
 
+/// As [`GraphProto`], with its nodes as they lie in the file.
+#[derive(Clone, PartialEq, Message)]
+pub struct GraphOutline {
+    /// The operators, encoded.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub node: Vec<Bytes>,
+    /// Name of the graph.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// The weights.
+    #[prost(message, repeated, tag = "5")]
+    pub initializer: Vec<TensorProto>,
+    /// Inputs.
+    #[prost(message, repeated, tag = "11")]
+    pub input: Vec<ValueInfoProto>,
+    /// Outputs.
+    #[prost(message, repeated, tag = "12")]
+    pub output: Vec<ValueInfoProto>,
+    /// Weights in coordinate form.
+    #[prost(message, repeated, tag = "15")]
+    pub sparse_initializer: Vec<SparseTensorProto>,
+}
+
+impl GraphOutline {
+    /// The graph with these nodes, and no types of inner values.
+    pub fn with_nodes(self, node: Vec<NodeProto>) -> GraphProto {
+        GraphProto {
+            node,
+            name: self.name,
+            initializer: self.initializer,
+            input: self.input,
+            output: self.output,
+            value_info: Vec::new(),
+            sparse_initializer: self.sparse_initializer,
+        }
+    }
+}
+
 /// One operator.
 #[derive(Clone, PartialEq, Message)]
 pub struct NodeProto {

@@ -33,7 +33,14 @@ pub fn map_file(path: &Path) -> Result<Bytes, ImportError> {
 /// # Errors
 /// Unreadable, empty, truncated, or not an ONNX protobuf.
 pub fn load_model(path: &Path) -> Result<ModelProto, ImportError> {
-    let bytes = map_file(path)?;
+    decode(map_file(path)?, path)
+}
+
+/// Decodes a mapped ONNX file.
+///
+/// # Errors
+/// Empty, truncated, or not an ONNX protobuf.
+pub fn decode(bytes: Bytes, path: &Path) -> Result<ModelProto, ImportError> {
     let size = bytes.len() as u64;
     let decode = |detail: String| ImportError::Decode {
         path: path.into(),

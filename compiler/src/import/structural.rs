@@ -51,8 +51,10 @@ impl Lower<'_> {
                     Some(node) => std::mem::replace(&mut self.origin, node.name.clone()),
                     None => self.origin.clone(),
                 };
-                let made = match (node, val.is_const_only()) {
-                    (Some(node), true) => self.emit_constant(&node, ix),
+                let hidden = self.model.constants.get(&ix);
+                let made = match (node, val.is_const_only(), hidden) {
+                    (Some(node), true, _) => self.emit_constant(&node, ix),
+                    (None, true, Some(tensor)) => self.constant_node(Some(ix), tensor),
                     _ => self.recognised(ix),
                 };
                 let at = std::mem::replace(&mut self.origin, origin);
@@ -134,9 +136,13 @@ impl Lower<'_> {
         extent: &Dim,
     ) -> Result<Val, OpError> {
         let id = self.materialise(val)?;
-        let bound = BTreeMap::from([(symbol.clone(), extent.clone())]);
-        let done = self.graph.substitute(&bound);
-        done.map_err(|e| OpError::bug(format!("{symbol} = {extent}: {e:?}")))?;
+        // Caches of all layers may share one symbol: the first binds it for all.
+        let shape = &self.graph.ty(id).shape;
+        if shape.iter().any(|d| d.symbols().contains(symbol)) {
+            let bound = BTreeMap::from([(symbol.clone(), extent.clone())]);
+            let done = self.graph.substitute(&bound);
+            done.map_err(|e| OpError::bug(format!("{symbol} = {extent}: {e:?}")))?;
+        }
         Ok(Val::data(id, self.graph.ty(id).clone()))
     }
 

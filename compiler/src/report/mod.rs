@@ -7,7 +7,7 @@
 mod passes;
 mod walk;
 
-pub use passes::{PassesReport, SaturationReport};
+pub use passes::{PassesReport, SaturationReport, StepReport};
 pub use walk::{WalkError, walk};
 
 use crate::alloc::{DramMap, SramUse};

@@ -7,16 +7,28 @@ use std::fmt;
 /// The passes of a compile.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PassesReport {
-    /// The whole compile, in microseconds, without writing the file.
+    /// The whole compile from reading the model on, in microseconds, without writing the binary.
     #[serde(rename = "compile_us", serialize_with = "micros")]
     pub compile: Elapsed,
     /// Saturation of all entries, in microseconds.
     #[serde(rename = "saturation_us", serialize_with = "micros")]
     pub saturation: Elapsed,
+    /// What it consists of, in order.
+    pub steps: Vec<StepReport>,
     /// Turns of each repeat, and nodes of its body.
     pub repeats: Vec<(usize, usize)>,
     /// Saturation by entry.
     pub entries: Vec<SaturationReport>,
+}
+
+/// A step of the compile.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StepReport {
+    /// Its name.
+    pub step: &'static str,
+    /// In microseconds.
+    #[serde(rename = "time_us", serialize_with = "micros")]
+    pub time: Elapsed,
 }
 
 /// Equality saturation of an entry.
@@ -46,8 +58,8 @@ fn micros<S: Serializer>(time: &Elapsed, serializer: S) -> Result<S::Ok, S::Erro
 }
 
 impl PassesReport {
-    /// Of a compile that took `compile`.
-    pub fn new(passes: &PassReport, compile: Elapsed) -> PassesReport {
+    /// Of a compile that consisted of `times`.
+    pub fn new(passes: &PassReport, times: &[(&'static str, Elapsed)]) -> PassesReport {
         let entries: Vec<SaturationReport> = passes
             .eqsat
             .iter()
@@ -63,7 +75,11 @@ impl PassesReport {
             })
             .collect();
         PassesReport {
-            compile,
+            compile: Elapsed(times.iter().map(|(_, time)| time.0).sum()),
+            steps: times
+                .iter()
+                .map(|&(step, time)| StepReport { step, time })
+                .collect(),
             saturation: Elapsed(entries.iter().map(|e| e.time.0).sum()),
             repeats: passes.roll.repeats.clone(),
             entries,
@@ -81,6 +97,9 @@ impl fmt::Display for PassesReport {
             self.saturation,
             100 * part / all
         )?;
+        let steps = self.steps.iter();
+        let steps: Vec<String> = steps.map(|s| format!("{} {}", s.step, s.time)).collect();
+        writeln!(f, "  {}", steps.join(", "))?;
         for (turns, nodes) in &self.repeats {
             writeln!(f, "  {turns} layers as one of {nodes} nodes")?;
         }

@@ -10,26 +10,53 @@
 //!    states that differ become stacks; anything else that differs refutes the proposal.
 //! 3. [`unroll`]: the result, written out again, must be the graph it came from.
 //!
-//! What differs between layers in an attribute or a number (a window, a scale) makes the period longer, or stays
-//! unrolled. So nothing is decided by names, and nothing has to be known of models.
+//! Layers that an importer left out, because they are like those before them, are added to the repeat at the end ([`extend`]).
+//!
+//! What differs between layers in an attribute (a window) or in a number that may become one (the scale of scores) makes the period
+//! longer, or stays unrolled; numbers that are only multiplied with are data. So nothing is decided by names, and nothing has to be known of models.
 
 mod chain;
+mod extend;
 mod number;
 mod product;
 mod unroll;
 
-use llmc_ir::{Graph, VerifyError};
+use llmc_ir::{Graph, Op, VerifyError};
 
 use crate::error::Cause;
 use chain::{Chain, Run};
 
-pub use unroll::unroll;
+pub use extend::{Omitted, Sequence, extend};
+pub use unroll::{unroll, unroll_turns};
 
 /// What rolling did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RollReport {
     /// Turns of each repeat, and nodes of its body.
     pub repeats: Vec<(usize, usize)>,
+}
+
+impl RollReport {
+    /// Adds layers that a graph leaves out to its repeat.
+    ///
+    /// # Errors
+    /// If its repeats are not those layers.
+    pub fn extend(&mut self, graph: &mut Graph, omitted: &Omitted) -> Result<(), Cause> {
+        extend(graph, omitted)
+            .map_err(|why| Cause::Unsupported(vec![format!("layers were left out, but {why}")]))?;
+        let turns: Vec<usize> = graph
+            .topological()
+            .into_iter()
+            .filter_map(|id| match graph.op(id) {
+                Op::Repeat { count } => Some(*count),
+                _ => None,
+            })
+            .collect();
+        for ((count, _), turns) in self.repeats.iter_mut().zip(turns) {
+            *count = turns;
+        }
+        Ok(())
+    }
 }
 
 /// Rolls the layers of a graph with states.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use llmc_ir::{Dim, Graph, Op, Type, ValueId};
+use llmc_ir::{BinaryOp, Dim, Graph, Op, Symbol, Type, ValueId};
 use llmc_tensor::DType;
 
 /// What a node is, apart from its operands.
@@ -34,16 +34,15 @@ impl<'a> Numbers<'a> {
     }
 }
 
-/// The kind of a node. Without `exact`, constants of several elements and states count by type only: layers differ in
-/// them. A number is never like another.
+/// The kind of a node. Without `exact`, constants that are [data](is_data) and states count by type only: layers differ in
+/// them.
 pub fn kind(graph: &Graph, id: ValueId, exact: bool) -> Kind<'_> {
     let op = graph.op(id);
     match op {
         Op::Input => Kind::Input(graph.input_name(id).unwrap_or_default()),
         Op::Const(c) => match graph.tables().constant(*c) {
             Some(c) => {
-                let number = c.shape().iter().product::<usize>() <= 1;
-                let digest = (exact || number).then(|| c.digest());
+                let digest = (exact || !is_data(graph, id)).then(|| c.digest());
                 Kind::Const(c.dtype(), c.shape(), digest)
             }
             None => Kind::Op(op),
@@ -54,6 +53,23 @@ pub fn kind(graph: &Graph, id: ValueId, exact: bool) -> Kind<'_> {
         },
         op => Kind::Op(op),
     }
+}
+
+/// Whether a constant is an operand whatever it holds, so that it may differ between layers: one of several elements, a factor, the
+/// scale of codes. Another number may decide which op this is (an epsilon, the scale of scores).
+pub fn is_data(graph: &Graph, constant: ValueId) -> bool {
+    let several = |id: &ValueId| graph.ty(*id).elements().as_const().is_none_or(|n| n > 1);
+    let past = Symbol::new(Symbol::PAST);
+    let data = |user: &ValueId| match graph.op(*user) {
+        Op::MatMulDequantized { .. } | Op::Dequantize { .. } => true,
+        _ if graph.depends_on_constants(*user) => is_data(graph, *user),
+        Op::Binary(BinaryOp::Mul | BinaryOp::Div) => {
+            let mut dims = graph.ty(*user).shape.iter();
+            !dims.any(|d| d.symbols().contains(&past))
+        }
+        _ => false,
+    };
+    several(&constant) || graph.users(constant).iter().all(data)
 }
 
 /// Whether two graphs compute the same outputs and states in the same way.

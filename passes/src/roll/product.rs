@@ -6,6 +6,7 @@ use std::sync::Arc;
 use llmc_ir::{Const, Graph, Op, ValueId};
 
 use super::chain::{Chain, Run};
+use super::number::is_data;
 
 /// A rolled graph.
 pub struct Rolled {
@@ -193,12 +194,7 @@ impl Builder<'_> {
         if each.iter().all(|c| equal(&first, c)) {
             return self.outside.get(column.first()?).copied();
         }
-        // A number may decide which op this is (an epsilon, a scale): it has no stack. That of codes is a weight like them.
-        let of_codes = |v: &ValueId| {
-            let mut users = self.old.users(*v).iter();
-            users.all(|u| matches!(self.old.op(*u), Op::MatMulDequantized { .. }))
-        };
-        if first.shape().iter().product::<usize>() <= 1 && !column.iter().all(of_codes) {
+        if !column.iter().all(|v| is_data(self.old, *v)) {
             return None;
         }
         let stack = self.new.add_const(Arc::new(Const::stack(each)?));
@@ -237,7 +233,7 @@ struct Body {
 }
 
 /// Whether two constants hold the same bytes.
-fn equal(a: &Const, b: &Const) -> bool {
+pub fn equal(a: &Const, b: &Const) -> bool {
     let described = |c: &Const| (c.dtype(), c.shape().to_vec(), c.digest(), c.turns());
     if described(a) != described(b) {
         return false;

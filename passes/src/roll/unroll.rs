@@ -1,8 +1,9 @@
 //! Repeats written out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use llmc_ir::{Graph, Op, State, ValueId, regions};
+use llmc_ir::{Const, Graph, Op, State, ValueId, regions};
 
 /// The graph with every turn of its repeats as nodes of its own: the inverse of [`super::roll`], up to ids and to
 /// constants of equal value.
@@ -10,6 +11,14 @@ use llmc_ir::{Graph, Op, State, ValueId, regions};
 /// # Errors
 /// If a repeat makes no sense, with what is wrong.
 pub fn unroll(graph: &Graph) -> Result<Graph, String> {
+    unroll_turns(graph, usize::MAX)
+}
+
+/// As [`unroll`], with so many turns of each repeat at most.
+///
+/// # Errors
+/// As [`unroll`].
+pub fn unroll_turns(graph: &Graph, most: usize) -> Result<Graph, String> {
     let regions = regions(graph).map_err(|problems| {
         let all: Vec<String> = problems
             .into_iter()
@@ -39,7 +48,7 @@ pub fn unroll(graph: &Graph) -> Result<Graph, String> {
         let missing = || format!("{id} has no value to begin with");
         let init = graph.operands(region.carry).first().ok_or_else(missing)?;
         let mut carried = *values.get(init).ok_or_else(missing)?;
-        for turn in 0..region.count {
+        for turn in 0..region.count.min(most) {
             values.insert(region.carry, carried);
             for inner in region.members.iter().filter(|v| **v != region.carry) {
                 copy(graph, &mut new, &mut values, *inner, turn)?;
@@ -59,6 +68,13 @@ pub fn unroll(graph: &Graph) -> Result<Graph, String> {
     Ok(new)
 }
 
+/// The constant of a turn of a stack without bytes.
+fn described(stack: &Const, turn: usize) -> Arc<Const> {
+    let (dtype, shape) = (stack.dtype(), stack.shape().to_vec());
+    let name = format!("{} [{turn}]", stack.name());
+    Arc::new(Const::opaque(name, dtype, shape, stack.digest()))
+}
+
 /// A node as it is in a turn.
 fn copy(
     graph: &Graph,
@@ -71,9 +87,8 @@ fn copy(
     let op = match &node.op {
         Op::Const(c) => match graph.tables().constant(*c).filter(|c| c.turns().is_some()) {
             Some(stack) => {
-                let of_turn = stack.each_turn().get(turn);
-                let of_turn = of_turn.ok_or_else(|| format!("{c} has no turn {turn}"))?;
-                Op::Const(new.add_const(of_turn.clone()))
+                let of_turn = stack.each_turn().get(turn).cloned();
+                Op::Const(new.add_const(of_turn.unwrap_or_else(|| described(stack, turn))))
             }
             None => node.op.clone(),
         },
