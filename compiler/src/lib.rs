@@ -194,7 +194,7 @@ fn build(
     if stages.stopped {
         return Ok(Built::Stopped);
     }
-    let mut weights = WeightPlan::default();
+    let mut weights = WeightPlan::new(options.quant != Quant::Bf16);
     let tiled: Vec<Tiled> = match sizes {
         None => tile_functions(&module, chip, &mut weights)?,
         Some(_) => tile_entries(&module, chip, &mut weights)?,

@@ -7,7 +7,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`proto`], [`source`] | the protobuf messages; memory-mapped files and constants |
-//! | [`model`], [`flatten`] | names resolved, functions written out, live nodes only |
+//! | [`model`], [`flatten`], `order` | names resolved, functions written out, live nodes only, operands first |
 //! | [`roles`] | tokens, mask, positions, caches; canonical symbols |
 //! | [`lower`], [`ops`] | one function per operator; folding, polynomials, graph nodes |
 //! | `control` | `If`, `Loop` and `Scan` written out |
@@ -28,6 +28,7 @@ pub mod info;
 pub mod lower;
 pub mod model;
 pub mod ops;
+mod order;
 pub mod proto;
 pub mod recognise;
 pub mod roles;
@@ -158,14 +159,13 @@ pub fn import_model(
     }
     graph.remove_dead();
     graph.remove_unused_tables();
-    let caches = caches(&graph, &roles, &mut warnings);
     let tokens = roles
         .inputs
         .iter()
         .find(|(_, i)| i.role == Role::Tokens)
         .map(|(name, _)| name.clone());
     // The types of a function's inputs and results are its own; a language model's caches and logits are ours.
-    if tokens.is_some() && !caches.is_empty() {
+    if roles.inputs.iter().any(|(_, i)| i.role == Role::Past) {
         match widen::widened(&graph) {
             Ok(wide) => graph = wide.unwrap_or(graph),
             Err(e) => {
@@ -179,6 +179,7 @@ pub fn import_model(
             }
         }
     }
+    let caches = caches(&graph, &roles, &mut warnings);
     if let Err(errors) = verify(&graph, Stage::Imported) {
         return Err(ImportError::Problems(
             errors.into_iter().map(broken).collect(),
