@@ -220,7 +220,7 @@ fn build(
         return Ok(Built::Stopped);
     }
     let mut steps = Steps::begin();
-    let mut weights = WeightPlan::default();
+    let mut weights = WeightPlan::new(options.quant != Quant::Bf16);
     let tiled: Vec<Tiled> = match sizes {
         None => tile_functions(&module, chip, &mut weights)?,
         Some(_) => tile_entries(&module, chip, &mut weights)?,

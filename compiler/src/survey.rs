@@ -197,6 +197,21 @@ impl Facts {
         self.operators.contains_key(operator)
     }
 
+    /// Operators that no exporter writes, but the optimiser of ONNX Runtime.
+    fn is_fused(&self) -> bool {
+        let fused = [
+            "FusedMatMul",
+            "FusedGemm",
+            "FusedConv",
+            "QuickGelu",
+            "BiasGelu",
+            "FastGelu",
+        ];
+        let norms = ["EmbedLayerNormalization", "SkipLayerNormalization"];
+        let mut names = fused.iter().chain(&norms);
+        names.any(|name| self.has(&format!("com.microsoft.{name}")))
+    }
+
     fn has_cache(&self) -> bool {
         self.inputs.iter().any(|name| is_cache_name(name))
     }
@@ -204,13 +219,17 @@ impl Facts {
     fn dialect(&self) -> String {
         let producer = self.producer.as_deref().unwrap_or("").to_lowercase();
         let opset = self.opsets.get("").copied().unwrap_or(0);
+        let builder = producer.starts_with("onnxruntime-genai") || producer.starts_with("mobius");
         let base = if producer.starts_with("onnxruntime-genai") {
             String::from("onnxruntime-genai model builder")
         } else if producer.starts_with("mobius") {
             String::from("mobius")
         } else if self.inputs.iter().any(|i| i == "use_cache_branch") {
             String::from("optimum, decoders with and without cache merged")
-        } else if producer.starts_with("pytorch") || producer.starts_with("onnx.quantize") {
+        } else if ["pytorch", "onnx.quantize", "onnxruntime.transformers"]
+            .iter()
+            .any(|tool| producer.starts_with(tool))
+        {
             match self.by_module {
                 true => String::from("torch TorchScript exporter (optimum)"),
                 false => String::from("torch dynamo exporter"),
@@ -224,7 +243,7 @@ impl Facts {
             ", quantised dynamically by ONNX Runtime"
         } else if self.has("DequantizeLinear") {
             ", quantised (QDQ)"
-        } else if self.has("com.microsoft.FusedMatMul") {
+        } else if producer.starts_with("onnxruntime.transformers") || !builder && self.is_fused() {
             ", optimised by ONNX Runtime"
         } else {
             ""

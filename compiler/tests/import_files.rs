@@ -248,7 +248,7 @@ fn everything_unsupported_is_reported_at_once() {
             "3 problems",
             "Fourier `node_a`: the operator is not supported; export with",
             "Flatten `node_c`: attribute `axes` is not supported (known: axis)",
-            "com.microsoft.PagedAttention `node_d`: operators of the domain `com.microsoft`",
+            "com.microsoft.PagedAttention `node_d`: the operator is not supported; export with use_paged_attention=false",
         ],
     );
 

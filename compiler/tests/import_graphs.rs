@@ -180,6 +180,25 @@ fn a_mask_of_padding_alone_is_full() {
     assert!(c.is_match(), "{c}");
 }
 
+/// Some exporters leave the extents of a cache open, and some tools leave the nodes unsorted.
+#[test]
+fn caches_without_extents_and_nodes_out_of_order() {
+    let mut given = language_model(Mask::Causal);
+    let graph = given.graph.as_mut().unwrap();
+    graph.node.reverse();
+    graph.input[3] = port(
+        "past_key_values.0.key",
+        data_type::FLOAT,
+        "batch_size 1 s64 head_size",
+    );
+    let (model, plain) = (imported(&given), imported(&language_model(Mask::Causal)));
+    let past = |model: &Imported| model.graph.ty(model.graph.inputs()[1].1).clone();
+    assert_eq!(past(&model), past(&plain));
+    let logits = |model: &Imported| pieces(model, &TOKENS, &[4, 5]);
+    let c = compare(&logits(&model), &logits(&plain), 0.0).unwrap();
+    assert!(c.is_match(), "{c}");
+}
+
 #[test]
 fn a_mask_of_no_family_is_an_error_with_samples() {
     let (_folder, path) = saved(&language_model(Mask::Strange));

@@ -414,6 +414,8 @@ pub enum Op {
         start: Dim,
         /// Number of rows; `seq`.
         rows: Dim,
+        /// So many rows serve contexts of at most so many tokens, new ones included; the table for longer ones follows them. 0 for one table.
+        short: usize,
     },
     /// () The attention mask [1, 1, rows, cols]; row i has position cols - rows + i.
     Mask {
@@ -498,6 +500,7 @@ impl Op {
         Op::PositionRows {
             start: Dim::past(),
             rows: Dim::seq(),
+            short: 0,
         }
     }
 
@@ -612,7 +615,7 @@ impl Op {
             Op::Reshape { shape } | Op::Expand { shape } => shape.iter().collect(),
             Op::Slice { start, end, .. } => vec![start, end],
             Op::Trilu { k, .. } => vec![k],
-            Op::PositionRows { start, rows } => vec![start, rows],
+            Op::PositionRows { start, rows, .. } => vec![start, rows],
             Op::Mask { rows, cols, .. } => vec![rows, cols],
             _ => Vec::new(),
         }
@@ -630,7 +633,7 @@ impl Op {
             Op::Reshape { shape } | Op::Expand { shape } => shape.iter_mut().for_each(each),
             Op::Slice { start, end, .. } => [start, end].into_iter().for_each(each),
             Op::Trilu { k, .. } => [k].into_iter().for_each(each),
-            Op::PositionRows { start, rows } => [start, rows].into_iter().for_each(each),
+            Op::PositionRows { start, rows, .. } => [start, rows].into_iter().for_each(each),
             Op::Mask { rows, cols, .. } => [rows, cols].into_iter().for_each(each),
             _ => {}
         }

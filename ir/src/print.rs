@@ -105,7 +105,13 @@ pub(crate) fn attributes(op: &Op) -> Vec<(&'static str, String)> {
             ]
         }
         Op::Trilu { upper, k } => vec![("upper", text(upper)), ("k", text(k))],
-        Op::PositionRows { start, rows } => vec![("start", text(start)), ("rows", text(rows))],
+        Op::PositionRows { start, rows, short } => {
+            let mut fields = vec![("start", text(start)), ("rows", text(rows))];
+            if *short > 0 {
+                fields.push(("short", text(short)));
+            }
+            fields
+        }
         Op::Mask {
             kind,
             form,

@@ -212,6 +212,7 @@ fn failures_say_what_was_expected() {
         "mask {causal=true, rows=seq, cols=past + seq}: `seq` in `seq` has no value"
     );
     let rows = Op::PositionRows {
+        short: 0,
         start: 1.into(),
         rows: 2.into(),
     };

@@ -90,6 +90,7 @@ fn random_op(rng: &mut Rng, like: &Type) -> Op {
         },
         17 => Op::MatMul,
         18 => Op::PositionRows {
+            short: 0,
             start: Dim::zero(),
             rows: Dim::one(),
         },

@@ -80,9 +80,13 @@ impl Work {
                 | UnaryOp::GeluTanh
                 | UnaryOp::Cos
                 | UnaryOp::Sin,
-            )
-            | Op::Binary(BinaryOp::Pow) => Work {
+            ) => Work {
                 transcendentals: all,
+                ..moving
+            },
+            // No unit of the chip does it: any other form is better.
+            Op::Binary(BinaryOp::Pow) => Work {
+                transcendentals: all.saturating_mul(1 << 10),
                 ..moving
             },
             Op::SiluMul => Work {

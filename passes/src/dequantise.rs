@@ -35,6 +35,35 @@ pub fn absorb(graph: &mut Graph) -> Result<usize, Cause> {
     Ok(absorbed)
 }
 
+/// Writes every product with codes out as a dequantisation and a product, for entries whose products take no codes.
+///
+/// # Errors
+/// None for a graph that verifies.
+pub fn write_out(graph: &mut Graph) -> Result<(), Cause> {
+    for id in graph.topological() {
+        let (Op::MatMulDequantized { block, transposed }, &[x, codes, scale, zero]) =
+            (graph.op(id), graph.operands(id))
+        else {
+            continue;
+        };
+        let (axis, block, transposed) = (usize::from(*transposed), *block, *transposed);
+        let (origin, dtype) = (graph.origin(id).to_vec(), graph.ty(x).dtype);
+        let mut scale = scale;
+        if graph.ty(scale).dtype != dtype {
+            scale = graph.add_node(Op::Cast(dtype), &[scale], origin.clone())?;
+        }
+        let op = Op::Dequantize { axis, block };
+        let mut weight = graph.add_node(op, &[codes, scale, zero], origin.clone())?;
+        if transposed {
+            let perm = vec![1, 0];
+            weight = graph.add_node(Op::Transpose { perm }, &[weight], origin)?;
+        }
+        graph.set_node(id, Op::MatMul, &[x, weight])?;
+    }
+    graph.remove_dead();
+    Ok(())
+}
+
 type Made = (Op, Vec<ValueId>);
 
 /// The product of `x` with a dequantised constant.

@@ -12,6 +12,7 @@ pub mod differ;
 pub mod egraph;
 mod elapsed;
 mod error;
+pub mod every_row;
 pub mod fold;
 pub mod last_row;
 mod list;
@@ -226,6 +227,7 @@ pub fn run_function(
     let mut module = Module::new(vec![graph.clone()]);
     pipeline.stage("imported", Stage::Imported, &mut module, |_, _| Ok(()))?;
     pipeline.stage("folded", Stage::Imported, &mut module, |module, report| {
+        each_entry(module, dequantise::write_out)?;
         report.fold = fold::fold(module).map_err(at_entry)?;
         Ok(())
     })?;

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use llmc_ir::{Dim, Graph, Module, Op, Symbol, ValueId};
 
 use crate::error::Cause;
+use crate::every_row;
 
 /// Axis of the tokens in `[batch, seq, ..]`.
 const SEQ_AXIS: usize = 1;
@@ -54,6 +55,8 @@ impl Sizes {
 pub fn specialise(graph: &Graph, sizes: Sizes) -> Result<Module, Cause> {
     sizes.check()?;
     check_tables(graph, sizes.max_context)?;
+    let whole = every_row::restored(graph);
+    let graph = whole.as_ref().unwrap_or(graph);
     let logits = logits(graph)?;
 
     let mut prefill = entry(graph, "prefill", sizes, None)?;
@@ -127,14 +130,16 @@ fn logits(graph: &Graph) -> Result<Vec<String>, Cause> {
 /// Tables of positions must reach as far as the context.
 fn check_tables(graph: &Graph, max_context: usize) -> Result<(), Cause> {
     let mut short = Vec::new();
-    for (id, node) in graph
-        .iter()
-        .filter(|(_, node)| matches!(node.op, Op::PositionRows { .. }))
-    {
+    for (id, node) in graph.iter() {
+        let Op::PositionRows { short: before, .. } = node.op else {
+            continue;
+        };
         let rows = node
             .operands
             .first()
             .and_then(|table| graph.ty(*table).shape.first()?.as_const());
+        // The table for longer contexts comes after that for short ones.
+        let rows = rows.map(|n| n - i64::try_from(before).unwrap_or(0));
         if rows.is_some_and(|rows| rows < i64::try_from(max_context).unwrap_or(i64::MAX)) {
             let rows = rows.unwrap_or_default();
             short.push(format!(

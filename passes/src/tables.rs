@@ -87,6 +87,11 @@ fn rows_of(
         return Ok(rows);
     };
     let (have, columns) = (whole.shape()[0], whole.shape()[1]);
+    // What serves short contexts is kept whole.
+    let most = match graph.op(rows) {
+        Op::PositionRows { short, .. } => most.saturating_add(*short),
+        _ => most,
+    };
     if (have <= most && columns == width) || width == 0 {
         return Ok(rows);
     }

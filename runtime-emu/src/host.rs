@@ -506,8 +506,13 @@ impl Session {
         let [ids] = entry.inputs.as_slice() else {
             return Err(no_model(format!("it has {} inputs", entry.inputs.len())));
         };
-        let [logits] = entry.outputs.as_slice() else {
-            return Err(no_model(format!("it has {} outputs", entry.outputs.len())));
+        // Files may have hidden states as further outputs.
+        let logits = match entry.outputs.as_slice() {
+            [only] => only,
+            all => all.iter().find(|t| t.name == "logits").ok_or_else(|| {
+                let have = names(all.iter().map(|t| &t.name));
+                no_model(format!("none of its outputs is called `logits`: {have}"))
+            })?,
         };
         let bytes: Vec<u8> = match ids.dtype.as_str() {
             "i64" => tokens

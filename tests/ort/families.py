@@ -2,19 +2,21 @@
 
 usage: families.py LLMC OUT_DIR [FAMILY..] [--styles optimum,dynamo18,dynamo23] [--chips ideal,edge]
 
-Makes a small random model of each family with `transformers`, exports it the ways its users do (unless the file is in
-OUT_DIR already), lets ONNX Runtime compute logits, compiles, and compares logits by prefill and by decode. Prints one
-line for each file; exits with 1 if one is wrong or does not compile. Files in OUT_DIR are reused, so that only the
-first run needs torch, transformers, optimum and mobius.
+Makes a small random model of each family with `transformers`, exports it the ways its users do (see `exporters.py`;
+unless the file is in OUT_DIR already), lets ONNX Runtime compute logits, compiles, and compares logits by prefill and
+by decode. Prints one line for each file; exits with 1 if one is wrong or does not compile. Files in OUT_DIR are reused,
+so that only the first run needs torch, transformers, optimum, onnxruntime-genai and mobius.
 """
 import argparse
+import json
 import pathlib
-import subprocess
 import sys
 
 import numpy as np
 
-LAYERS, HIDDEN, VOCABULARY, TOKENS = 2, 64, 320, 24
+from exporters import export, feeds, run, tokenizer
+
+LAYERS, HIDDEN, VOCABULARY, TOKENS, CONTEXT = 2, 64, 320, 24, 64
 TOLERANCE = 1e-3  # of the range of the logits
 
 COMMON = dict(vocab_size=VOCABULARY, hidden_size=HIDDEN, num_hidden_layers=LAYERS, num_attention_heads=4,
@@ -28,14 +30,24 @@ FAMILIES = {
     "qwen3": ("Qwen3", dict(GROUPED, head_dim=16)),
     "gemma2": ("Gemma2", dict(GROUPED, head_dim=16, sliding_window=16, query_pre_attn_scalar=16)),
     "gemma3": ("Gemma3Text", dict(GROUPED, head_dim=16, sliding_window=16, query_pre_attn_scalar=16)),
-    "phi": ("Phi", dict(COMMON, partial_rotary_factor=0.5)),
-    "phi3": ("Phi3", dict(GROUPED, sliding_window=None)),
+    "phi": ("Phi", dict(COMMON, num_attention_heads=2, partial_rotary_factor=0.5)),
+    "phi3": ("Phi3", dict(GROUPED, sliding_window=None, original_max_position_embeddings=128)),
+    "phi3_long": ("Phi3", dict(GROUPED, sliding_window=None, max_position_embeddings=256, original_max_position_embeddings=128,
+                               rope_scaling=dict(type="longrope", rope_type="longrope", long_factor=[1 + i / 2 for i in range(8)],
+                                                 short_factor=[1 + i / 9 for i in range(8)]))),
     "gpt2": ("GPT2", dict(vocab_size=VOCABULARY, n_embd=HIDDEN, n_layer=LAYERS, n_head=4, n_positions=128)),
     "gpt_neox": ("GPTNeoX", dict(COMMON, rotary_pct=0.25)),
     "falcon": ("Falcon", dict(COMMON, multi_query=True, parallel_attn=True, alibi=False, bias=False)),
     "olmo2": ("Olmo2", GROUPED),
     "granite": ("Granite", dict(GROUPED, embedding_multiplier=12.0, residual_multiplier=0.22, attention_multiplier=0.2,
                                 logits_scaling=8.0)),
+    "gemma": ("Gemma", dict(GROUPED, head_dim=16)),
+    "olmo": ("Olmo", dict(GROUPED, clip_qkv=None)),
+    "nemotron": ("Nemotron", dict(GROUPED, num_attention_heads=2, partial_rotary_factor=0.5)),
+    "smollm3": ("SmolLM3", dict(GROUPED, num_hidden_layers=4)),
+    "ernie4_5": ("Ernie4_5", GROUPED),
+    "hunyuan": ("HunYuanDenseV1", dict(GROUPED, head_dim=16)),
+    "llama_tied": ("Llama", dict(GROUPED, tie_word_embeddings=True)),
     "starcoder2": ("Starcoder2", dict(GROUPED, sliding_window=None, use_bias=True)),
     "stablelm": ("StableLm", dict(GROUPED, partial_rotary_factor=0.25)),
     "cohere": ("Cohere", GROUPED),
@@ -59,94 +71,74 @@ def random_model(family, folder):
     model.save_pretrained(folder)
 
 
-def export(folder, style, to):
-    """Exports a Hugging Face folder; `to` is the folder of the ONNX file."""
-    if style == "optimum":
-        arguments = ["-m", "optimum.exporters.onnx", "--model", str(folder), "--task", "text-generation-with-past", str(to)]
-        return run([sys.executable, *arguments])
-    if style == "mobius":
-        return run([pathlib.Path(sys.executable).with_name("mobius"), "build", "--config", folder, to])
-    return export_with_dynamo(folder, int(style.removeprefix("dynamo")), to)
+def widened(model):
+    """The file computing in f32, whatever half precision it has, and without leave to quantise activations: what its weights mean."""
+    import onnx
+    half = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+
+    def widen(tensor):
+        if tensor.data_type in half:
+            values = onnx.numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+
+    def visit(graph):
+        for tensor in graph.initializer:
+            widen(tensor)
+        for value in [*graph.input, *graph.output, *graph.value_info]:
+            if value.type.tensor_type.elem_type in half:
+                value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+        for node in graph.node:
+            kept = [a for a in node.attribute if a.name != "accuracy_level"]
+            for attribute in kept:
+                if attribute.name in ("to", "output_dtype") and attribute.i in half:
+                    attribute.i = onnx.TensorProto.FLOAT
+                if attribute.type == onnx.AttributeProto.TENSOR:
+                    widen(attribute.t)
+                if attribute.type == onnx.AttributeProto.GRAPH:
+                    visit(attribute.g)
+            del node.attribute[:]
+            node.attribute.extend(kept)
+
+    loaded = onnx.load(model)
+    visit(loaded.graph)
+    return loaded
 
 
-def export_with_dynamo(folder, opset, to):
-    """torch.onnx.export(dynamo=True) of the model with its cache as flat inputs and outputs."""
-    import torch
-    import transformers
-    from transformers.cache_utils import DynamicCache
-
-    class WithCache(torch.nn.Module):
-        def __init__(self, model):
-            super().__init__()
-            self.model = model
-
-        def forward(self, input_ids, attention_mask, position_ids, past):
-            cache = DynamicCache()
-            for layer, (key, value) in enumerate(past):
-                cache.update(key, value, layer)
-            found = self.model(input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids,
-                               past_key_values=cache, use_cache=True)
-            layers = found.past_key_values.layers[: len(past)]
-            return found.logits, *[tensor for layer in layers for tensor in (layer.keys, layer.values)]
-
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, torch_dtype=torch.float32).eval()
-    config = model.config
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    if getattr(config, "multi_query", False):
-        heads = 1
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    past = [tuple(torch.randn(2, heads, 4, width) for _ in range(2)) for _ in range(LAYERS)]
-    arguments = (torch.randint(0, VOCABULARY, (2, 3)), torch.ones(2, 7, dtype=torch.int64),
-                 torch.arange(4, 7).repeat(2, 1), past)
-    dim = torch.export.Dim
-    batch, seq, old = dim("batch_size"), dim("sequence_length"), dim("past_sequence_length")
-    cached = [({0: batch, 2: old}, {0: batch, 2: old}) for _ in range(LAYERS)]
-    shapes = ({0: batch, 1: seq}, {0: batch, 1: dim.AUTO}, {0: batch, 1: seq}, cached)
-    names = lambda what: [f"{what}.{i}.{part}" for i in range(LAYERS) for part in ("key", "value")]
-    program = torch.onnx.export(
-        WithCache(model), arguments, dynamo=True, opset_version=opset, dynamic_shapes=shapes, optimize=True,
-        input_names=["input_ids", "attention_mask", "position_ids", *names("past_key_values")],
-        output_names=["logits", *names("present")])
-    to.mkdir(parents=True, exist_ok=True)
-    program.save(str(to / "model.onnx"))
-
-
-def reference(model):
+def reference(model, hf):
     """Tokens and the logits that ONNX Runtime computes for them, with an empty cache and optimisations off."""
     import onnxruntime as ort
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    options.log_severity_level = 4
+    loaded = widened(model)
+    session = ort.InferenceSession(loaded.SerializeToString(), options, providers=["CPUExecutionProvider"])
     tokens = np.random.default_rng(0).integers(3, VOCABULARY, (1, TOKENS))
-    feeds = {"input_ids": tokens, "attention_mask": np.ones((1, TOKENS), np.int64), "position_ids": np.arange(TOKENS)[None]}
-    wanted = {}
-    for value in session.get_inputs():
-        if value.name in feeds:
-            wanted[value.name] = feeds[value.name]
-        else:
-            fixed = [1 if i == 0 else dim if isinstance(dim, int) else 0 for i, dim in enumerate(value.shape)]
-            wanted[value.name] = np.zeros(fixed, np.float32)
-    return tokens, session.run(["logits"], wanted)[0]
+    config = json.loads((hf / "config.json").read_text())
+    head_dim = config.get("head_dim") or config.get("hidden_size", HIDDEN) // config.get("num_attention_heads", 4)
+    # Buffers of a window are never shorter than it.
+    windows = any(a.name == "sliding_window_cache" for n in loaded.graph.node for a in n.attribute)
+    given = feeds(session, tokens, head_dim, CONTEXT if windows else 0)
+    if not any(n.op_type == "DynamicQuantizeLinear" for n in loaded.graph.node):
+        return tokens, session.run(["logits"], given)[0]
+    # Its ranges are those of a launch; llmc's are those of a token.
+    names, rows = [o.name for o in session.get_outputs()], []
+    for t in range(TOKENS):
+        one = dict(input_ids=tokens[:, t : t + 1], attention_mask=np.ones((1, t + 1), np.int64), position_ids=np.array([[t]]))
+        given.update({name: value for name, value in one.items() if name in given})
+        found = dict(zip(names, session.run(names, given)))
+        rows.append(found["logits"])
+        given.update({n.replace("present", "past_key_values"): v for n, v in found.items() if n.startswith("present")})
+    return tokens, np.concatenate(rows, axis=1)
 
 
-def run(command):
-    """Runs a command; its last words if it fails."""
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    if done.returncode:
-        words = (done.stderr or done.stdout).strip().splitlines()
-        raise RuntimeError(" / ".join(words[:4] if "llmc" in str(command[0]) else words[-1:]))
-    return done.stdout
-
-
-def compare(llmc, model, chips, scratch):
+def compare(llmc, model, hf, chips, scratch):
     """The worst difference over all chips and both ways, as a share of the range of the logits."""
-    tokens, logits = reference(model)
+    tokens, logits = reference(model, hf)
     np.save(scratch / "ids.npy", tokens)
     worst = 0.0
     for chip in chips:
         program = scratch / "m.llmc"
-        run([llmc, "compile", model, "-o", program, *chip.split(), "--max-context", 64, "--prefill", 16])
+        run([llmc, "compile", model, "-o", program, *chip.split(), "--max-context", CONTEXT, "--prefill", 16])
         for way in ("prefill", "decode"):
             run([llmc, "eval", program, "--tokens", scratch / "ids.npy", "--logits", scratch / "l.npy", "--via", way])
             found = np.load(scratch / "l.npy")
@@ -172,20 +164,21 @@ def main():
             try:
                 if not (folder / "hf" / "config.json").exists():
                     random_model(family, folder / "hf")
+                    tokenizer(folder / "hf", VOCABULARY)
                 if not model.exists():
                     export(folder / "hf", style, folder / style)
             except Exception as error:  # whatever an exporter throws
-                print(f"{family:12} {style:10} not exported: {str(error).strip().splitlines()[-1:]}", flush=True)
+                print(f"{family:12} {style:28} not exported: {str(error).strip().splitlines()[-1:]}", flush=True)
                 continue
             if options.export_only:
                 continue
             try:
-                worst = compare(options.llmc, model, options.chips.split(","), options.out)
+                worst = compare(options.llmc, model, folder / "hf", options.chips.split(","), options.out)
                 failed |= worst > TOLERANCE
-                print(f"{family:12} {style:10} {'ok' if worst <= TOLERANCE else 'WRONG'} {worst:.1e}", flush=True)
+                print(f"{family:12} {style:28} {'ok' if worst <= TOLERANCE else 'WRONG'} {worst:.1e}", flush=True)
             except RuntimeError as error:
                 failed = True
-                print(f"{family:12} {style:10} error: {error}", flush=True)
+                print(f"{family:12} {style:28} error: {error}", flush=True)
     sys.exit(failed)
 
 

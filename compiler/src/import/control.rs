@@ -72,6 +72,7 @@ impl Lower<'_> {
         self.join(node, "Squeeze", &[condition], scalar, Vec::new(), problems);
         let no = results(node, no.as_deref())?;
         for ((output, yes), (_, no)) in results(node, yes.as_deref())?.into_iter().zip(no) {
+            let [yes, no] = self.as_long(node, output, [yes, no], problems)?;
             let ty = |ix: ValueIx| self.values[ix.index()].as_ref().and_then(|v| v.ty.as_ref());
             if let (Some(a), Some(b)) = (ty(yes), ty(no))
                 && a != b
@@ -87,6 +88,45 @@ impl Lower<'_> {
             self.join(node, "Where", &operands, output, Vec::new(), problems);
         }
         Ok(())
+    }
+
+    /// Two tables of positions, the one with fewer rows padded: it is taken where no position lies beyond its end. Other values stay as they are.
+    fn as_long(
+        &mut self,
+        node: &Node,
+        output: ValueIx,
+        pair: [ValueIx; 2],
+        problems: &mut Vec<Problem>,
+    ) -> Result<[ValueIx; 2], OpError> {
+        let rows = |ix: ValueIx| -> Option<[i64; 2]> {
+            let ty = self.values[ix.index()].as_ref()?.ty.as_ref()?;
+            match &ty.shape[..] {
+                [rows, columns] => Some([rows.as_const()?, columns.as_const()?]),
+                _ => None,
+            }
+        };
+        let (Some([a, width]), Some([b, other])) = (rows(pair[0]), rows(pair[1])) else {
+            return Ok(pair);
+        };
+        let table = |user: &Node, at: usize| match (user.op.as_str(), user.domain.as_str()) {
+            ("GroupQueryAttention", _) => at == 7 || at == 8,
+            ("RotaryEmbedding", "") => at == 1 || at == 2,
+            ("RotaryEmbedding", _) => at == 2 || at == 3,
+            ("Gather", "") => at == 0,
+            _ => false,
+        };
+        if a == b || width != other || !self.all_users(output, table) {
+            return Ok(pair);
+        }
+        let shorter = usize::from(b < a);
+        let pads = Tensor::from_i64(DType::I64, [4], &[0, 0, (a - b).abs(), 0]);
+        let pads = self.constant_of(node, pads)?;
+        let padded = self.fresh(node);
+        let operands = [pair[shorter], pads];
+        self.join(node, "Pad", &operands, padded, Vec::new(), problems);
+        let mut same = pair;
+        same[shorter] = padded;
+        Ok(same)
     }
 
     fn repeat(&mut self, node: &Node, problems: &mut Vec<Problem>) -> Result<(), OpError> {

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use super::error::{Category, ImportError, Problem};
 use super::model::{Node, ValueIx, domain_of};
+use super::order;
 use super::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto, TensorProto};
 
 /// Functions that call each other more deeply are refused.
@@ -221,7 +222,7 @@ impl<'c> Flattener<'c> {
             self.bind(&info.name, Some(*value))?;
         }
         self.initializers(&mut graph)?;
-        for node in std::mem::take(&mut graph.node) {
+        for node in order::sorted(std::mem::take(&mut graph.node)) {
             self.node(node)?;
         }
         let mut outputs = Vec::new();
@@ -411,8 +412,8 @@ impl<'c> Flattener<'c> {
         };
         let outer = std::mem::replace(&mut self.scope, inner);
         self.calls += 1;
-        for node in &function.node {
-            self.node(node.clone())?;
+        for node in order::sorted(function.node.clone()) {
+            self.node(node)?;
         }
         self.calls -= 1;
         let body = std::mem::replace(&mut self.scope, outer);
@@ -432,7 +433,7 @@ impl<'c> Flattener<'c> {
 }
 
 /// All names that a graph and its subgraphs mention: those of outer values among them are its captures.
-fn names_in<'g>(graph: &'g GraphProto, used: &mut BTreeSet<&'g str>) {
+pub(super) fn names_in<'g>(graph: &'g GraphProto, used: &mut BTreeSet<&'g str>) {
     for node in &graph.node {
         used.extend(node.input.iter().map(String::as_str));
         for attribute in &node.attribute {

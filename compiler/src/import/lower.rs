@@ -65,6 +65,8 @@ pub struct Lower<'m> {
     pub(super) notes: BTreeSet<String>,
     /// Set when a sample was given up because a value is too large.
     pub(super) too_large: bool,
+    /// Set when a sample of several tokens after others could not be computed: the file takes whole prompts and single tokens only.
+    pub(super) whole_only: bool,
     /// Set while constants are turned into ops instead of being computed.
     pub(super) emit_constants: bool,
     /// How many constants that become ops wait for each other.
@@ -124,6 +126,7 @@ impl<'m> Lower<'m> {
             sampling: false,
             notes: BTreeSet::new(),
             too_large: false,
+            whole_only: false,
             emit_constants: false,
             depth: 0,
             origin: String::new(),

@@ -7,7 +7,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`proto`], [`source`] | the protobuf messages; memory-mapped files and constants |
-//! | [`model`], [`flatten`] | names resolved, functions written out, live nodes only |
+//! | [`model`], [`flatten`], `order` | names resolved, functions written out, live nodes only, operands first |
 //! | [`shorten`], [`outline`], `omitted` | layers like those before them left out; nodes that are not decoded; what is in them |
 //! | [`roles`] | tokens, mask, positions, caches; canonical symbols |
 //! | [`lower`], [`ops`] | one function per operator; folding, polynomials, graph nodes |
@@ -31,6 +31,7 @@ pub mod model;
 mod omitted;
 pub mod ops;
 pub mod outline;
+mod order;
 pub mod proto;
 pub mod recognise;
 pub mod roles;
@@ -199,14 +200,13 @@ fn import_timed(
     }
     graph.remove_dead();
     graph.remove_unused_tables();
-    let mut caches = caches(&graph, &roles, &mut warnings);
     let tokens = roles
         .inputs
         .iter()
         .find(|(_, i)| i.role == Role::Tokens)
         .map(|(name, _)| name.clone());
     // The types of a function's inputs and results are its own; a language model's caches and logits are ours.
-    if tokens.is_some() && !caches.is_empty() {
+    if roles.inputs.iter().any(|(_, i)| i.role == Role::Past) {
         match widen::widened(&graph) {
             Ok(wide) => graph = wide.unwrap_or(graph),
             Err(e) => {
@@ -220,6 +220,7 @@ fn import_timed(
             }
         }
     }
+    let mut caches = caches(&graph, &roles, &mut warnings);
     if let Err(errors) = verify(&graph, Stage::Imported) {
         return Err(ImportError::Problems(
             errors.into_iter().map(broken).collect(),

@@ -9,6 +9,7 @@ use llmc_tensor::{DType, Tensor};
 
 use super::error::{Category, ImportError, Problem};
 use super::flatten::{Body, Context, Flattener};
+use super::order;
 use super::proto::{
     AttributeProto, DimValue, GraphProto, ModelProto, TensorProto, TypeKind, ValueInfoProto,
 };
@@ -198,7 +199,7 @@ impl Parts {
                 }
             }
         }
-        for node in std::mem::take(&mut graph.node) {
+        for node in order::sorted(std::mem::take(&mut graph.node)) {
             flat.node(node)?;
         }
         let mut outputs = Vec::new();

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | constant | the same on all samples |
 //! | position rows | row `i` along one axis depends only on the absolute position `past + i` (RoPE tables, learned positions) |
-//! | mask | `[1.., seq, past + seq]` of two values: full, causal or causal with a window, as bool or additive float |
+//! | mask | `[.., seq, past + seq]` of two values: full, causal or causal with a window, as bool or additive float |
 //!
 //! A fit is made on a few samples and then checked on others, one of them as long as the longest context.
 
@@ -48,6 +48,8 @@ pub struct SampleSpace {
 const FIT: [(usize, usize); 4] = [(5, 0), (3, 4), (6, 2), (7, 11)];
 /// Samples that fits are checked on.
 const CHECK: [(usize, usize); 5] = [(1, 0), (1, 9), (2, 17), (4, 1), (6, 30)];
+/// Samples of whole prompts and of single tokens, for files that take nothing else.
+const WHOLE: [(usize, usize); 4] = [(4, 0), (7, 0), (1, 4), (1, 11)];
 
 impl SampleSpace {
     fn all(&self, pairs: &[(usize, usize)]) -> Vec<Sample> {
@@ -89,6 +91,14 @@ impl SampleSpace {
         .filter(|s| s.seq > 0)
     }
 
+    /// The sample of one new token that ends a context of `total`; `None` if the model has no such lengths.
+    pub fn single(&self, total: usize) -> Option<Sample> {
+        let past = total.checked_sub(1)?;
+        let fits =
+            self.fixed_seq.is_none_or(|s| s == 1) && self.fixed_past.is_none_or(|p| p == past);
+        fits.then_some(Sample { seq: 1, past })
+    }
+
     /// The sample whose new tokens are all positions `0..max_positions`.
     pub fn every_position(&self) -> Sample {
         Sample {
@@ -115,17 +125,19 @@ pub enum Family {
     /// The same everywhere.
     Constant(Tensor),
     /// `axis` runs over the new tokens; `table` has the shape of the value with that axis moved to the front and
-    /// `max_positions` long.
+    /// `short + max_positions` long.
     Rows {
         /// The axis of the new tokens.
         axis: usize,
+        /// Number of entries that serve contexts of at most so many tokens, before those for longer ones; 0 if all have the same.
+        short: usize,
         /// One entry per position.
         table: Tensor,
     },
-    /// A mask `[1.., seq, past + seq]`.
+    /// A mask `[.., seq, past + seq]`.
     Mask {
-        /// Number of axes of the value.
-        rank: usize,
+        /// Extents before the last two axes; each holds the same again.
+        outer: Vec<usize>,
         /// Row `i` sees no position after `past + i`.
         causal: bool,
         /// Row `i` sees only the last so many positions, its own included.
@@ -147,6 +159,13 @@ pub fn recognise(space: &SampleSpace, evaluate: &mut Evaluate) -> Result<Family,
     for sample in space.fit() {
         if let Some(value) = evaluate(sample)? {
             fit.push((sample, value));
+        }
+    }
+    if fit.len() < space.fit().len() {
+        for sample in space.all(&WHOLE) {
+            if let Some(value) = evaluate(sample)? {
+                fit.push((sample, value));
+            }
         }
     }
     let Some((first_sample, first)) = fit.first().cloned() else {
@@ -260,35 +279,76 @@ fn rows(
     {
         return Err(no_family(&[(every, full)]));
     }
-    let table = axis_rows(&full, axis);
-    for sample in space
-        .fit()
-        .into_iter()
-        .chain(space.check())
-        .chain(space.long(space.max_positions))
-    {
+    let long = axis_rows(&full, axis);
+    let of = |sample: Sample| sample.past - every.past..sample.total() - every.past;
+    let is_long = |sample: Sample, value: &Tensor| {
+        long.get(of(sample)) == Some(axis_rows(value, axis).as_slice())
+    };
+    let mut checked = [space.fit(), space.check()].concat();
+    checked.extend(space.long(space.max_positions));
+    let mut table = Vec::new();
+    if every.past == 0 && space.fixed_seq.is_none() && !fit.iter().all(|(s, v)| is_long(*s, v)) {
+        // Contexts up to a number of tokens have a table of their own: which number?
+        let mut shorter = fit.iter().map(|(s, _)| s.total()).min().unwrap_or(1);
+        let mut longer = space.max_positions;
+        while longer - shorter > 1 {
+            let middle = shorter + (longer - shorter) / 2;
+            let Some(sample) = space.single(middle) else {
+                break;
+            };
+            match evaluate(sample)? {
+                Some(value) if is_long(sample, &value) => longer = middle,
+                _ => shorter = middle,
+            }
+        }
+        let all = Sample {
+            seq: shorter,
+            past: 0,
+        };
+        if let Some(value) = evaluate(all)? {
+            table = axis_rows(&value, axis);
+        }
+        checked.extend([
+            all,
+            Sample {
+                seq: 1,
+                past: shorter,
+            },
+        ]);
+    }
+    let short = table.len();
+    for sample in checked {
         let Some(value) = evaluate(sample)? else {
             continue;
         };
-        let wanted = table.get(sample.past - every.past..sample.total() - every.past);
+        let wanted = match sample.total() <= short {
+            true => table.get(of(sample)),
+            false => long.get(of(sample)),
+        };
         let same_rank = value.rank() == full.rank() && value.shape()[axis] == sample.seq;
         if !same_rank || wanted != Some(axis_rows(&value, axis).as_slice()) {
             return Err(no_family(&[(sample, value)]));
         }
     }
+    table.extend(long);
     let mut shape = full.shape().to_vec();
     shape.remove(axis);
     shape.insert(0, table.len());
     let table = Tensor::new(full.dtype(), shape, table.concat())
         .map_err(|e| OpError::bug(e.to_string()))?;
-    Ok(Family::Rows { axis, table })
+    Ok(Family::Rows { axis, short, table })
 }
 
-/// True if the value is `[1.., seq or 1, past + seq]`.
+/// True if the value is `[.., seq or 1, past + seq]`, the same throughout the axes before.
 fn is_mask_shape(sample: Sample, value: &Tensor) -> bool {
     match value.shape() {
         [outer @ .., rows, columns] => {
-            outer.iter().all(|&n| n == 1)
+            let copies: usize = outer.iter().product();
+            let one = value.bytes().len() / copies.max(1);
+            let mut each = value.bytes().chunks_exact(one.max(1));
+            let first = each.next();
+            copies > 0
+                && each.all(|copy| Some(copy) == first)
                 && (*rows == sample.seq || *rows == 1)
                 && *columns == sample.total()
         }
@@ -328,15 +388,14 @@ fn mask_values(fit: &[(Sample, Tensor)]) -> Option<MaskValues> {
 
 /// Which positions a mask shows, row major; `None` if it holds a third value.
 fn visible(value: &Tensor, values: MaskValues) -> Option<Vec<bool>> {
-    match values {
-        MaskValues::Visible => Some(value.to_bool_vec()),
-        MaskValues::Hidden => Some(
-            value
-                .to_bool_vec()
-                .into_iter()
-                .map(|hidden| !hidden)
-                .collect(),
-        ),
+    let cells: usize = value.shape().iter().rev().take(2).product();
+    let mut shown: Vec<bool> = match values {
+        MaskValues::Visible => value.to_bool_vec(),
+        MaskValues::Hidden => value
+            .to_bool_vec()
+            .into_iter()
+            .map(|hidden| !hidden)
+            .collect(),
         MaskValues::Additive(hidden) => value
             .to_f32_vec()
             .into_iter()
@@ -345,8 +404,10 @@ fn visible(value: &Tensor, values: MaskValues) -> Option<Vec<bool>> {
                 v if v == hidden => Some(false),
                 _ => None,
             })
-            .collect(),
-    }
+            .collect::<Option<Vec<bool>>>()?,
+    };
+    shown.truncate(cells);
+    Some(shown)
 }
 
 fn mask(
@@ -356,19 +417,25 @@ fn mask(
     evaluate: &mut Evaluate,
 ) -> Result<Family, OpError> {
     let mut samples = fit;
-    let rank = samples.first().map_or(0, |(_, value)| value.rank());
+    let outer_of = |value: &Tensor| value.shape()[..value.rank().saturating_sub(2)].to_vec();
+    let outer = samples
+        .first()
+        .map_or(Vec::new(), |(_, value)| outer_of(value));
     // The long sample comes first: a window longer than the short samples shows only there.
     let long = [
         space.max_positions,
         space.max_positions.min(8192),
         space.max_positions.min(1024),
     ];
-    for total in long {
-        if let Some(sample) = space.long(total)
-            && let Some(value) = evaluate(sample)?
+    'long: for total in long {
+        for sample in [space.long(total), space.single(total)]
+            .into_iter()
+            .flatten()
         {
-            samples.push((sample, value));
-            break;
+            if let Some(value) = evaluate(sample)? {
+                samples.push((sample, value));
+                break 'long;
+            }
         }
     }
     for sample in space.check() {
@@ -380,7 +447,7 @@ fn mask(
     let mut grids = Vec::new();
     for (sample, value) in &samples {
         let grid = visible(value, values)
-            .filter(|_| is_mask_shape(*sample, value) && value.rank() == rank);
+            .filter(|_| is_mask_shape(*sample, value) && outer_of(value) == outer);
         let grid = grid.ok_or_else(|| no_family(&[(*sample, value.clone())]))?;
         for (i, row) in grid.chunks(sample.total()).enumerate() {
             let own = sample.past + i;
@@ -412,7 +479,7 @@ fn mask(
         .map(|w| u32::try_from(w).map_err(|_| OpError::bug("window over 2^32")))
         .transpose()?;
     Ok(Family::Mask {
-        rank,
+        outer,
         causal,
         window,
         values,
@@ -453,8 +520,8 @@ mod tests {
                 causal,
                 window,
                 values: MaskValues::Additive(f32::NEG_INFINITY),
-                rank: 4,
-            }) => Some((causal, window)),
+                outer,
+            }) if outer == [1, 1] => Some((causal, window)),
             _ => None,
         }
     }
@@ -477,6 +544,31 @@ mod tests {
     }
 
     #[test]
+    fn a_mask_may_be_repeated_for_each_head() {
+        let of_heads = |differ: bool| {
+            move |s: Sample| {
+                let cells = (0..2 * s.seq).flat_map(|r| (0..s.total()).map(move |j| (r, j)));
+                let seen = |(r, j): (usize, usize)| {
+                    let bound = s.past + r % s.seq + usize::from(differ && r >= s.seq);
+                    i64::from(j <= bound)
+                };
+                let values: Vec<i64> = cells.map(seen).collect();
+                Ok(Tensor::from_i64(DType::Bool, [1, 2, s.seq, s.total()], &values).ok())
+            }
+        };
+        match recognise(&space(64), &mut of_heads(false)) {
+            Ok(Family::Mask {
+                outer,
+                causal: true,
+                window: None,
+                values: MaskValues::Visible,
+            }) => assert_eq!(outer, [1, 2]),
+            other => panic!("{other:?}"),
+        }
+        assert!(recognise(&space(64), &mut of_heads(true)).is_err());
+    }
+
+    #[test]
     fn rows_are_checked_against_other_pasts() {
         let by_position = |s: Sample| {
             let values: Vec<f32> = (s.past..s.total())
@@ -485,9 +577,32 @@ mod tests {
             Ok(Tensor::from_vec([1, s.seq, 2], values).ok())
         };
         match recognise(&space(40), &mut { by_position }) {
-            Ok(Family::Rows { axis: 1, table }) => {
+            Ok(Family::Rows {
+                axis: 1,
+                short: 0,
+                table,
+            }) => {
                 assert_eq!(table.shape(), [40, 1, 2]);
                 assert_eq!(table.to_f32_vec()[78..], [39.0, 78.0]);
+            }
+            other => panic!("{other:?}"),
+        }
+        // Another table for contexts of more than 23 tokens.
+        let by_length = |s: Sample| {
+            let factor = if s.total() > 23 { 3.0 } else { 1.0 };
+            let values: Vec<f32> = (s.past..s.total())
+                .map(|p| factor * (p + 1) as f32)
+                .collect();
+            Ok(Tensor::from_vec([s.seq, 1], values).ok())
+        };
+        match recognise(&space(40), &mut { by_length }) {
+            Ok(Family::Rows {
+                axis: 0,
+                short: 23,
+                table,
+            }) => {
+                assert_eq!(table.shape(), [63, 1]);
+                assert_eq!(table.to_f32_vec()[21..25], [22.0, 23.0, 3.0, 6.0]);
             }
             other => panic!("{other:?}"),
         }

@@ -21,6 +21,8 @@ const MAX_INPUT_ELEMENTS: usize = 1 << 25;
 pub enum Role {
     /// Token ids `[batch, seq]`.
     Tokens,
+    /// What tokens become, computed elsewhere: `[batch, seq, width]`.
+    Embeddings,
     /// 1 for tokens that count, 0 for padding `[batch, past + seq]`.
     AttentionMask,
     /// Absolute positions `[batch, seq]` or `[seq]`.
@@ -101,7 +103,7 @@ impl Input {
                 };
                 vec![n; elements]
             }
-            Role::Tokens | Role::Past | Role::Data => {
+            Role::Tokens | Role::Embeddings | Role::Past | Role::Data => {
                 return Err(OpError::bug("this input is not structural"));
             }
         };
@@ -139,13 +141,13 @@ impl Roles {
         // Names mean something beside tokens or caches only.
         if !assigned
             .iter()
-            .any(|r| matches!(r, Role::Tokens | Role::Past))
+            .any(|r| matches!(r, Role::Tokens | Role::Embeddings | Role::Past))
         {
             assigned.fill(Role::Data);
         }
         for (port, role) in model.inputs.iter().zip(&assigned) {
             match (role, port.extents.as_deref()) {
-                (Role::Tokens, Some([batch, seq])) => {
+                (Role::Tokens, Some([batch, seq])) | (Role::Embeddings, Some([batch, seq, _])) => {
                     roles.batch = canonical(batch, Dim::batch());
                     roles.seq = canonical(seq, Dim::seq());
                 }
@@ -275,7 +277,14 @@ impl Roles {
             }
             (Role::Positions, 1) => vec![self.seq.clone()],
             (Role::AttentionMask, 2) => vec![self.batch.clone(), self.total()],
-            (Role::Tokens | Role::Positions | Role::AttentionMask, _) => return Err(wrong_rank()),
+            (Role::Embeddings, 3) => vec![
+                self.batch.clone(),
+                self.seq.clone(),
+                own_symbol(&port.name, 2, &extents[2]),
+            ],
+            (Role::Tokens | Role::Embeddings | Role::Positions | Role::AttentionMask, _) => {
+                return Err(wrong_rank());
+            }
             (Role::Length(_), _) => extents
                 .iter()
                 .map(|e| canonical(e, self.batch.clone()))
@@ -306,14 +315,8 @@ impl Roles {
                         (_, Extent::Fixed(n)) => Dim::from(i64::try_from(*n).unwrap_or(i64::MAX)),
                         (axis, _) if axis == past => self.past.clone(),
                         (0, _) => self.batch.clone(),
-                        // The operator that appends to it tells.
-                        (axis, extent) if buffer.is_some() => own_symbol(&port.name, axis, extent),
-                        (axis, _) => {
-                            return Err(OpError::unsupported(
-                                format!("axis {axis} of this cache has no fixed extent"),
-                                "export with dynamic batch and sequence axes only",
-                            ));
-                        }
+                        // What is appended to it tells.
+                        (axis, extent) => own_symbol(&port.name, axis, extent),
                     });
                 }
                 shape
@@ -486,6 +489,7 @@ fn by_name(name: &str) -> Option<Role> {
     ];
     match name {
         "input_ids" | "tokens" | "token_ids" => Some(Role::Tokens),
+        "inputs_embeds" => Some(Role::Embeddings),
         "attention_mask" => Some(Role::AttentionMask),
         "position_ids" | "cache_position" => Some(Role::Positions),
         _ if past.iter().any(|p| name.starts_with(p)) => Some(Role::Past),

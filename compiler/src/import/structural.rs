@@ -114,7 +114,7 @@ impl Lower<'_> {
             return Ok(None);
         }
         let mut id = self.materialise(val)?;
-        while let (Op::Reshape { .. } | Op::Cast(_), &[from]) =
+        while let (Op::Reshape { .. } | Op::Expand { .. } | Op::Cast(_), &[from]) =
             (self.graph.op(id), self.graph.operands(id))
         {
             id = from;
@@ -199,9 +199,26 @@ impl Lower<'_> {
     /// # Errors
     /// A table that is no matrix of constants.
     pub(super) fn position_rows_of(&mut self, table: &Val) -> Result<Val, OpError> {
-        let table = self.materialise(table)?;
         let (start, rows) = (self.roles.past.clone(), self.roles.seq.clone());
-        let id = self.share(Op::PositionRows { start, rows }, &[table])?;
+        if !table.is_data() && !table.is_const_only() {
+            // Which table it is depends on lengths.
+            let end = &start + &rows;
+            let op = Op::Slice {
+                axis: 0,
+                start,
+                end,
+                step: 1,
+            };
+            let picked = self.apply(op, &[table])?;
+            return self.known_rows(&picked);
+        }
+        let table = self.materialise(table)?;
+        let op = Op::PositionRows {
+            start,
+            rows,
+            short: 0,
+        };
+        let id = self.share(op, &[table])?;
         Ok(Val::data(id, self.graph.ty(id).clone()))
     }
 
@@ -262,9 +279,16 @@ impl Lower<'_> {
         let family = recognise(&space, &mut |sample| self.on_sample(ix, sample))?;
         match family {
             Family::Constant(tensor) => self.constant_node(Some(ix), &tensor),
-            Family::Rows { axis, table } => self.position_rows(ix, axis, table),
+            Family::Rows { axis, short, table } => {
+                if short > 0 {
+                    self.notes.insert(format!(
+                        "the file rotates contexts of more than {short} tokens by another table: which one it is, each launch decides by the tokens so far"
+                    ));
+                }
+                self.position_rows(ix, axis, short, table)
+            }
             Family::Mask {
-                rank,
+                outer,
                 causal,
                 window,
                 values,
@@ -274,7 +298,7 @@ impl Lower<'_> {
                     .and_then(|v| v.ty.as_ref())
                     .map(|t| t.dtype);
                 self.mask(
-                    rank,
+                    &outer,
                     MaskKind { causal, window },
                     values,
                     dtype.unwrap_or(DType::F32),
@@ -300,6 +324,7 @@ impl Lower<'_> {
         &mut self,
         ix: ValueIx,
         axis: usize,
+        short: usize,
         table: Tensor,
     ) -> Result<ValueId, OpError> {
         let rest: Vec<usize> = table.shape().iter().skip(1).copied().collect();
@@ -327,6 +352,7 @@ impl Lower<'_> {
             Op::PositionRows {
                 start,
                 rows: seq.clone(),
+                short,
             },
             &[table],
         )?;
@@ -351,7 +377,7 @@ impl Lower<'_> {
 
     fn mask(
         &mut self,
-        rank: usize,
+        outer: &[usize],
         kind: MaskKind,
         values: MaskValues,
         dtype: DType,
@@ -378,9 +404,14 @@ impl Lower<'_> {
         if matches!(form, MaskForm::Additive(_)) && dtype != DType::F32 {
             id = self.share(Op::Cast(dtype), &[id])?;
         }
-        let mut shape = vec![Dim::one(); rank.saturating_sub(2)];
+        let mut shape = vec![Dim::one(); outer.len()];
         shape.extend([rows, cols]);
-        self.reshaped(id, shape)
+        id = self.reshaped(id, shape.clone())?;
+        if outer.iter().all(|n| *n == 1) {
+            return Ok(id);
+        }
+        shape.splice(..outer.len(), outer.iter().map(|n| Dim::from(*n)));
+        self.share(Op::Expand { shape }, &[id])
     }
 
     /// A value on a sample; `None` if something on the way is too large.
@@ -389,8 +420,18 @@ impl Lower<'_> {
         (self.sampling, self.emit_constants, self.too_large) = (true, false, false);
         let result = self.evaluate(ix, sample);
         (self.sampling, self.emit_constants) = (sampling, emitting);
+        // Some files take whole prompts and single tokens only, and are wrong for what lies between.
+        let between = sample.seq > 1 && sample.past > 0;
         match result {
             Err(_) if self.too_large => Ok(None),
+            Err(e)
+                if between
+                    && e.category == Category::Input
+                    && (self.whole_only || sample.total() <= LONG) =>
+            {
+                self.whole_only = true;
+                Ok(None)
+            }
             Err(e) => {
                 let Sample { seq, past } = sample;
                 let reason = format!("computed for {seq} tokens after {past}: {}", e.reason);

@@ -56,6 +56,8 @@ const TURN_ALIGN: u64 = 64;
 /// All items of the weight image, in order of first use. The entries of a program share one plan.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WeightPlan {
+    /// Matrices of bf16 become f32.
+    exact: bool,
     items: Vec<WeightItem>,
 }
 
@@ -89,6 +91,14 @@ pub enum PackError {
 }
 
 impl WeightPlan {
+    /// An empty plan. If `exact`, bf16 matrices become f32: the matrix unit rounds the other operand of a bf16 matrix to bf16, too.
+    pub fn new(exact: bool) -> WeightPlan {
+        WeightPlan {
+            exact,
+            items: Vec::new(),
+        }
+    }
+
     /// The items in the order in which they were first used.
     pub fn items(&self) -> &[WeightItem] {
         &self.items
@@ -115,7 +125,12 @@ impl WeightPlan {
         let index = match found {
             Some(i) => i,
             None => {
-                let dtype = image_type(constant, packing)?;
+                let dtype = match image_type(constant, packing)? {
+                    DType::Bf16 if self.exact && matches!(packing, Packing::Panels { .. }) => {
+                        DType::F32
+                    }
+                    dtype => dtype,
+                };
                 let one = packing.elements(constant.shape()) * u64::from(dtype.bytes());
                 let bytes = match constant.turns() {
                     Some(turns) => one.next_multiple_of(TURN_ALIGN) * turns as u64,
@@ -328,7 +343,7 @@ impl WeightItem {
         for chunk in tensor.bytes().chunks(2 << 12) {
             let wide: Vec<u8> = chunk
                 .chunks_exact(2)
-                .flat_map(|e| widen([e[0], e[1]]))
+                .flat_map(|e| widen([e[0], e[1]], TensorType::F16))
                 .collect();
             sink.write_all(&wide)?;
         }
@@ -364,7 +379,8 @@ impl WeightItem {
                     if from == to {
                         out.copy_from_slice(run);
                     } else {
-                        let wide = run.chunks_exact(2).flat_map(|e| widen([e[0], e[1]]));
+                        let halves = run.chunks_exact(2).map(|e| [e[0], e[1]]);
+                        let wide = halves.flat_map(|e| widen(e, tensor.dtype()));
                         out.iter_mut().zip(wide).for_each(|(o, b)| *o = b);
                     }
                 }
@@ -387,9 +403,12 @@ fn of_turn(constant: &Arc<Const>, turn: usize) -> Result<&Const, PackError> {
     }
 }
 
-/// An f16 as an f32, both little endian.
-fn widen(half: [u8; 2]) -> [u8; 4] {
-    llmc_tensor::f16::from_le_bytes(half).to_f32().to_le_bytes()
+/// A bf16, or else an f16, as an f32, both little endian.
+fn widen(half: [u8; 2], dtype: TensorType) -> [u8; 4] {
+    match dtype {
+        TensorType::Bf16 => [0, 0, half[0], half[1]],
+        _ => llmc_tensor::f16::from_le_bytes(half).to_f32().to_le_bytes(),
+    }
 }
 
 #[cfg(test)]

@@ -194,8 +194,15 @@ fn kernel(op: &Op, operands: &[&Tensor], dtype: DType, shape: Vec<usize>) -> Eva
         }
         (Op::RoundTrip(codes), [x, scale, zero]) => quant::round_trip(*codes, [x, scale, zero]),
         (Op::DynamicRoundTrip, [x]) => quant::dynamic_round_trip(x),
-        (Op::PositionRows { start, .. }, [table]) => {
+        (Op::PositionRows { start, short, .. }, [table]) => {
             let (start, rows) = (constant(start)?, table.shape()[0]);
+            let total = start.saturating_add(shape[0] as i64);
+            let long = *short > 0 && total > *short as i64;
+            let start = if long {
+                start.saturating_add(*short as i64)
+            } else {
+                start
+            };
             let inside = usize::try_from(start).is_ok_and(|s| s.saturating_add(shape[0]) <= rows);
             if !inside {
                 return Err(format!(

@@ -199,6 +199,9 @@ fn build_taking(name: &str, a: &mut Attributes<'_>) -> Result<Op, String> {
         "position_rows" => Op::PositionRows {
             start: a.dim("start")?,
             rows: a.dim("rows")?,
+            short: a
+                .maybe("short", "a number", |w| w.parse().ok())?
+                .unwrap_or(0),
         },
         "mask" => {
             let hidden = a.maybe("hidden", "a real number", real)?;

@@ -6,11 +6,11 @@ use llmc_ir::{Graph, Op, ValueId};
 
 use super::number::{Kind, Numbers, kind};
 
-/// A graph cut at the values that every path from one input to the first output goes through.
+/// A graph cut at the values that every path from one input to one output goes through.
 pub struct Chain {
     /// The values in order; segment i is what lies between cut i and cut i + 1, the latter included.
     pub cuts: Vec<ValueId>,
-    /// The segment of each node that depends on the input; nodes before the first cut are in none.
+    /// The segment of each node that depends on the input; nodes before the first cut and behind the last are in none.
     pub segment: BTreeMap<ValueId, usize>,
     /// The structure of each segment; equal for segments that differ in constants and states only.
     shapes: Vec<u32>,
@@ -37,13 +37,17 @@ impl Run {
 }
 
 impl Chain {
-    /// The longest chain from an input; `None` if no input reaches the output.
+    /// The longest chain from an input to an output; `None` if no input reaches one.
     pub fn of(graph: &Graph) -> Option<Chain> {
-        let (_, output) = graph.outputs.first()?;
         let order = graph.topological();
         let chains = graph.inputs().iter().map(|(_, input)| {
             let above = dominators(graph, &order, *input);
-            (path(&above, *output), above)
+            let paths = graph
+                .outputs
+                .iter()
+                .map(|(_, output)| path(&above, *output));
+            let longest = paths.rev().max_by_key(Vec::len);
+            (longest.unwrap_or_default(), above)
         });
         // The first of the longest.
         let (cuts, above) = chains.rev().max_by_key(|(cuts, _)| cuts.len())?;
@@ -64,7 +68,9 @@ impl Chain {
                 None => {
                     let s = below.get(&above[id].0).copied()?;
                     below.insert(*id, s);
-                    segment.insert(*id, s);
+                    if s + 1 < cuts.len() {
+                        segment.insert(*id, s);
+                    }
                 }
             }
         }

@@ -64,8 +64,11 @@ pub fn mish(cx: &mut Lower, call: &Call) -> Out {
     Ok(vec![cx.mul(x, &gate)?])
 }
 
-/// x where x > 0, else `below`.
-fn unless_positive(cx: &mut Lower, x: &Val, above: &Val, below: &Val) -> Made {
+/// `above` where x > 0, else `below`.
+///
+/// # Errors
+/// As [`Lower::apply`].
+pub fn unless_positive(cx: &mut Lower, x: &Val, above: &Val, below: &Val) -> Made {
     let zero = cx.number(x, 0.0)?;
     let positive = cx.greater(x, &zero)?;
     cx.pick(&positive, above, below)

@@ -109,38 +109,69 @@ pub fn attention(cx: &mut Lower, call: &Call) -> Out {
         v = cx.apply(Op::Concat { axis: 2 }, &[past_v, &v])?;
     }
     let present = [k.clone(), v.clone()];
-    let (heads, kv_heads) = (cx.ty(&q)?.shape[1].clone(), cx.ty(&k)?.shape[1].clone());
+    let how = Written {
+        scale: attributes.float("scale")?,
+        softcap: attributes.float_or("softcap", 0.0)?,
+        causal: attributes.flag_or("is_causal", false)?,
+        mask: call.optional(3),
+    };
+    let out = written_out(cx, [&q, &k, &v], &how)?;
+    let out = match flat {
+        false => out,
+        true => heads_last(cx, &out)?,
+    };
+    let [k, v] = present;
+    Ok(vec![out, k, v])
+}
+
+/// What attention that is written out is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Written<'v> {
+    /// Factor of the scores; by default the inverse root of the head size.
+    pub scale: Option<f32>,
+    /// Scores are bent to at most this; 0 for not at all.
+    pub softcap: f32,
+    /// Later positions are hidden.
+    pub causal: bool,
+    /// Added to the scores, or true where they count.
+    pub mask: Option<&'v Val>,
+}
+
+/// Attention in basic ops, of queries, keys and values `[b, heads, t, d]`; in this form, too.
+///
+/// # Errors
+/// Operands that do not fit each other.
+pub fn written_out(cx: &mut Lower, [q, k, v]: [&Val; 3], how: &Written) -> Result<Val, OpError> {
+    let (heads, kv_heads) = (cx.ty(q)?.shape[1].clone(), cx.ty(k)?.shape[1].clone());
     let groups = heads
         .exact_div(&kv_heads)
         .and_then(|g| g.as_const())
         .filter(|g| *g > 0);
     let groups = groups
         .ok_or_else(|| OpError::input(format!("{heads} query heads for {kv_heads} key heads")))?;
-    let k = repeated(cx, &k, groups)?;
-    let v = repeated(cx, &v, groups)?;
-    let width = cx.ty(&q)?.shape[3].as_const().filter(|n| *n > 0);
+    let k = repeated(cx, k, groups)?;
+    let v = repeated(cx, v, groups)?;
+    let width = cx.ty(q)?.shape[3].as_const().filter(|n| *n > 0);
     let width = width.ok_or_else(|| OpError::unsupported("a symbolic head size", ""))?;
-    let scale = attributes
-        .float("scale")?
-        .unwrap_or((1.0 / (width as f64).sqrt()) as f32);
+    let scale = how.scale.unwrap_or((1.0 / (width as f64).sqrt()) as f32);
     let turned = cx.apply(
         Op::Transpose {
             perm: vec![0, 1, 3, 2],
         },
         &[&k],
     )?;
-    let scores = cx.apply(Op::MatMul, &[&q, &turned])?;
+    let scores = cx.apply(Op::MatMul, &[q, &turned])?;
     let mut scores = scaled(cx, &scores, scale)?;
-    let cap = attributes.float_or("softcap", 0.0)?;
+    let cap = how.softcap;
     if cap > 0.0 {
         let inner = scaled(cx, &scores, 1.0 / cap)?;
         let bent = cx.apply(Op::Unary(UnaryOp::Tanh), &[&inner])?;
         scores = scaled(cx, &bent, cap)?;
     }
-    if attributes.flag_or("is_causal", false)? {
+    if how.causal {
         scores = causal(cx, &scores)?;
     }
-    if let Some(mask) = call.optional(3) {
+    if let Some(mask) = how.mask {
         scores = match mask.dtype()? {
             DType::Bool => {
                 let hidden = cx.scalar_of(scores.dtype()?, f64::NEG_INFINITY)?;
@@ -151,13 +182,7 @@ pub fn attention(cx: &mut Lower, call: &Call) -> Out {
     }
     let axis = cx.ty(&scores)?.rank() - 1;
     let weights = cx.apply(Op::Softmax { axis }, &[&scores])?;
-    let out = cx.apply(Op::MatMul, &[&weights, &v])?;
-    let out = match flat {
-        false => out,
-        true => heads_last(cx, &out)?,
-    };
-    let [k, v] = present;
-    Ok(vec![out, k, v])
+    cx.apply(Op::MatMul, &[&weights, &v])
 }
 
 /// Each key head once per query head of its group.

@@ -25,6 +25,7 @@ pub const GQA: &[&str] = &[
     "num_heads",
     "qk_norm_epsilon",
     "qk_output",
+    "rotary_embedding_dim",
     "rotary_interleaved",
     "scale",
     "sliding_window_cache",
@@ -32,9 +33,6 @@ pub const GQA: &[&str] = &[
     "softcap",
     "v_quant_type",
 ];
-
-/// Attributes of `MultiHeadAttention`.
-pub const MHA: &[&str] = &["mask_filter_value", "num_heads", "scale", "unidirectional"];
 
 /// A number of heads.
 pub fn count(n: i64, what: &str) -> Result<usize, OpError> {
@@ -86,7 +84,10 @@ pub fn attend(cx: &mut Lower, q: &Val, k: &Val, v: &Val, form: Form) -> Result<V
 }
 
 /// The last extent, which must be a number.
-fn width(cx: &Lower, x: &Val) -> Result<usize, OpError> {
+///
+/// # Errors
+/// If it is none.
+pub fn width(cx: &Lower, x: &Val) -> Result<usize, OpError> {
     let last = cx.ty(x)?.shape.last().and_then(Dim::as_const);
     let last = last
         .and_then(|n| usize::try_from(n).ok())
@@ -102,21 +103,37 @@ pub fn append(cx: &mut Lower, past: Option<&Val>, new: &Val) -> Result<Val, OpEr
     let Some(past) = past else {
         return Ok(new.clone());
     };
-    let open = cx
-        .ty(past)?
-        .shape
-        .last()
-        .and_then(|d| d.as_symbol().cloned());
-    let mut past = past.clone();
-    if let Some(symbol) = open.filter(|s| ![Symbol::PAST, Symbol::SEQ].contains(&s.name())) {
-        let head_dim = Dim::from(width(cx, new)?);
-        past = cx.bind_symbol(&past, &symbol, &head_dim)?;
-    }
+    let past = told(cx, past, new, 2)?;
     cx.apply(Op::Concat { axis: 2 }, &[&past, new])
 }
 
+/// A cache with the extents that the file left open, but for the axis that grows: those of what is appended to it.
+///
+/// # Errors
+/// None for a cache that is an input.
+pub fn told(cx: &mut Lower, past: &Val, new: &Val, grows: usize) -> Result<Val, OpError> {
+    let mut past = past.clone();
+    let lengths = [Symbol::BATCH, Symbol::PAST, Symbol::SEQ];
+    for (axis, extent) in cx.ty(new)?.shape.clone().iter().enumerate() {
+        let open = cx
+            .ty(&past)?
+            .shape
+            .get(axis)
+            .and_then(Dim::as_symbol)
+            .cloned();
+        let open = open.filter(|s| past.is_data() && axis != grows && !lengths.contains(&s.name()));
+        if let (Some(symbol), Some(_)) = (open, extent.as_const()) {
+            past = cx.bind_symbol(&past, &symbol, extent)?;
+        }
+    }
+    Ok(past)
+}
+
 /// Splits the last axis into parts of these widths.
-fn columns(cx: &mut Lower, x: &Val, widths: &[usize]) -> Result<Vec<Val>, OpError> {
+///
+/// # Errors
+/// If the axis is shorter.
+pub fn columns(cx: &mut Lower, x: &Val, widths: &[usize]) -> Result<Vec<Val>, OpError> {
     let axis = cx.ty(x)?.rank() - 1;
     let mut start = 0;
     let mut parts = Vec::new();
@@ -139,7 +156,6 @@ pub fn group_query_attention(cx: &mut Lower, call: &Call) -> Out {
     let heads = count(attributes.int_required("num_heads")?, "num_heads")?;
     let kv_heads = count(attributes.int_required("kv_num_heads")?, "kv_num_heads")?;
     for (i, what) in [
-        (10, "attention_bias"),
         (11, "head_sink"),
         (12, "k_scale (a quantised cache)"),
         (13, "v_scale (a quantised cache)"),
@@ -187,11 +203,15 @@ pub fn group_query_attention(cx: &mut Lower, call: &Call) -> Out {
     let (q, k) = match attributes.flag_or("do_rotary", false)? {
         false => (q, k),
         true => {
+            let rotary = match attributes.int_or("rotary_embedding_dim", 0)? {
+                0 => None,
+                n => Some(count(n, "rotary_embedding_dim")?),
+            };
             let rotation = Rotation {
                 cos: rotary::rows(cx, call.input(7)?, call.optional(9))?,
                 sin: rotary::rows(cx, call.input(8)?, call.optional(9))?,
                 interleaved: attributes.flag_or("rotary_interleaved", false)?,
-                rotary: None,
+                rotary,
             };
             (
                 rotary::rotate(cx, &q, heads, &rotation)?,
@@ -204,18 +224,34 @@ pub fn group_query_attention(cx: &mut Lower, call: &Call) -> Out {
     let k = append(cx, call.optional(3), &k)?;
     let v = append(cx, call.optional(4), &v)?;
     let window = attributes.int_or("local_window_size", -1)?;
+    let mut mask = MaskKind {
+        causal: attributes.flag_or("causal", true)?,
+        window: u32::try_from(window).ok().filter(|w| *w > 0),
+    };
+    if let Some(bias) = call.optional(10) {
+        let bias = cx.mask_kind(bias)?.ok_or_else(unknown_bias)?;
+        mask.causal |= bias.causal;
+        mask.window = match (mask.window, bias.window) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
     let form = Form {
         heads,
         kv_heads,
         scale: Some(attributes.float_or("scale", 0.0)?).filter(|s| *s != 0.0),
         softcap: attributes.float_or("softcap", 0.0)?,
-        mask: MaskKind {
-            causal: attributes.flag_or("causal", true)?,
-            window: u32::try_from(window).ok().filter(|w| *w > 0),
-        },
+        mask,
     };
     let out = attend(cx, &q, &k, &v, form)?;
     Ok(vec![out, k, v])
+}
+
+fn unknown_bias() -> OpError {
+    OpError::unsupported(
+        "the attention bias is no mask that attention knows",
+        "export with causal or windowed attention and without a bias of its own",
+    )
 }
 
 /// An RMS norm of each head by itself, if there is a weight.
@@ -235,56 +271,6 @@ fn head_norm(cx: &mut Lower, x: &Val, weight: Option<&Val>, eps: f32) -> Result<
     let eps = Real::new(eps);
     let normed = cx.apply(Op::RmsNorm { eps }, &[&split, weight])?;
     cx.reshape(&normed, shape)
-}
-
-/// `MultiHeadAttention` of three-axis queries, keys and values.
-pub fn multi_head_attention(cx: &mut Lower, call: &Call) -> Out {
-    let attributes = call.attributes();
-    let heads = count(attributes.int_required("num_heads")?, "num_heads")?;
-    let (Some(k), Some(v)) = (call.optional(1), call.optional(2)) else {
-        return Err(OpError::unsupported(
-            "packed queries, keys and values are not supported",
-            "",
-        ));
-    };
-    if call.optional(4).is_some() || call.wants(3) {
-        return Err(OpError::unsupported(
-            "key_padding_mask and results of scores are not supported",
-            "",
-        ));
-    }
-    let mut parts = [call.input(0)?.clone(), k.clone(), v.clone()];
-    if let Some(bias) = call.optional(3) {
-        let widths = [&parts[0], &parts[1], &parts[2]].map(|x| width(cx, x));
-        let [q, k, v] = widths;
-        let biases = columns(cx, bias, &[q?, k?, v?])?;
-        for (part, bias) in parts.iter_mut().zip(&biases) {
-            *part = cx.apply(Op::Binary(BinaryOp::Add), &[part, bias])?;
-        }
-    }
-    let [q, k, v] = parts;
-    let k = heads_first(cx, &k, Some(heads as i64))?;
-    let v = heads_first(cx, &v, Some(heads as i64))?;
-    let k = append(cx, call.optional(6), &k)?;
-    let v = append(cx, call.optional(7), &v)?;
-    let mask = match call.optional(5) {
-        None => MaskKind::FULL,
-        Some(mask) => cx.mask_kind(mask)?.ok_or_else(|| {
-            OpError::unsupported("the attention bias is no mask that attention knows", "")
-        })?,
-    };
-    let form = Form {
-        heads,
-        kv_heads: heads,
-        scale: Some(attributes.float_or("scale", 0.0)?).filter(|s| *s != 0.0),
-        softcap: 0.0,
-        mask: MaskKind {
-            causal: mask.causal || attributes.flag_or("unidirectional", false)?,
-            ..mask
-        },
-    };
-    let out = attend(cx, &q, &k, &v, form)?;
-    Ok(vec![out, k, v])
 }
 
 /// Standard `Attention` over the cache of a language model as one op; `None` if it is not such, or its mask is none that the op knows.

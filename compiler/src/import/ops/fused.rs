@@ -6,9 +6,10 @@ use super::super::call::Call;
 use super::super::error::OpError;
 use super::super::lower::Lower;
 use super::super::value::Val;
+use super::build::Made;
 use super::cache::inverse_rms;
 use super::compute::scaled;
-use super::{Out, elementwise};
+use super::{Out, activation, compute, convolution, elementwise};
 
 /// Attributes of `FusedMatMul`.
 pub const MATMUL: &[&str] = &["alpha", "transA", "transB", "transBatchA", "transBatchB"];
@@ -128,4 +129,78 @@ pub fn fast_gelu(cx: &mut Lower, call: &Call) -> Out {
 /// `BiasGelu`, and ONNX Runtime's `Gelu`: the erf form.
 pub fn bias_gelu(cx: &mut Lower, call: &Call) -> Out {
     biased(cx, call, UnaryOp::Gelu)
+}
+
+/// Attributes of `FusedGemm`.
+pub const GEMM: &[&str] = &[
+    "activation",
+    "activation_alpha",
+    "activation_beta",
+    "activation_gamma",
+    "alpha",
+    "beta",
+    "transA",
+    "transB",
+];
+
+/// Attributes of `FusedConv`.
+pub const CONV: &[&str] = &[
+    "activation",
+    "activation_params",
+    "auto_pad",
+    "dilations",
+    "group",
+    "kernel_shape",
+    "pads",
+    "strides",
+];
+
+/// The activation that a fused operator ends with, with its parameters.
+fn activated(cx: &mut Lower, call: &Call, x: &Val, [alpha, beta]: [Option<f32>; 2]) -> Made {
+    let parameter = |given: Option<f32>, default: f32| f64::from(given.unwrap_or(default));
+    match call.attributes().text_or("activation", "")? {
+        "" => Ok(x.clone()),
+        "Relu" => cx.map(UnaryOp::Relu, x),
+        "Tanh" => cx.map(UnaryOp::Tanh, x),
+        "Sigmoid" => cx.map(UnaryOp::Sigmoid, x),
+        "LeakyRelu" => {
+            let below = cx.times(x, parameter(alpha, 0.01))?;
+            activation::unless_positive(cx, x, x, &below)
+        }
+        "HardSigmoid" => {
+            let line = cx.times(x, parameter(alpha, 0.2))?;
+            let line = cx.plus(&line, parameter(beta, 0.5))?;
+            cx.clamp(&line, 0.0, 1.0)
+        }
+        "Clip" => cx.clamp(x, parameter(alpha, f32::MIN), parameter(beta, f32::MAX)),
+        other => Err(OpError::unsupported(
+            format!("the activation `{other}` is not supported"),
+            "export without ONNX Runtime's extended optimisations",
+        )),
+    }
+}
+
+/// `FusedGemm`: `Gemm` and an activation.
+pub fn gemm(cx: &mut Lower, call: &Call) -> Out {
+    let product = compute::gemm(cx, call)?;
+    let attributes = call.attributes();
+    let parameters = [
+        attributes.float("activation_alpha")?,
+        attributes.float("activation_beta")?,
+    ];
+    Ok(vec![activated(cx, call, &product[0], parameters)?])
+}
+
+/// `FusedConv`: `Conv`, a further summand, and an activation.
+pub fn conv(cx: &mut Lower, call: &Call) -> Out {
+    let mut sum = convolution::conv(cx, call)?.remove(0);
+    if let Some(more) = call.optional(3) {
+        sum = cx.sum(&sum, more)?;
+    }
+    let given = call
+        .attributes()
+        .floats("activation_params")?
+        .unwrap_or(&[]);
+    let parameters = [given.first().copied(), given.get(1).copied()];
+    Ok(vec![activated(cx, call, &sum, parameters)?])
 }

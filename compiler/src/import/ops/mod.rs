@@ -9,6 +9,7 @@ mod bits;
 mod build;
 mod cache;
 mod compute;
+mod contrib_attention;
 mod convolution;
 mod einsum;
 mod elementwise;
@@ -103,6 +104,11 @@ pub const TABLE: &[Row] = &[
     row("Atan", 7, &[], trigonometry::atan),
     row("Atanh", 9, &[], trigonometry::atanh),
     row("Attention", 23, attention::ATTRIBUTES, attention::attention),
+    contrib(
+        "Attention",
+        contrib_attention::PACKED,
+        contrib_attention::packed_attention,
+    ),
     row("AveragePool", 7, pool::POOL, pool::average_pool),
     row(
         "BatchNormalization",
@@ -191,6 +197,11 @@ pub const TABLE: &[Row] = &[
     contrib("DynamicQuantizeMatMul", &[], quant::dynamic_quantize_matmul),
     row("Einsum", 12, &["equation"], einsum::einsum),
     row("Elu", 6, &["alpha"], activation::elu),
+    contrib(
+        "EmbedLayerNormalization",
+        contrib_attention::EMBED,
+        contrib_attention::embed_layer_norm,
+    ),
     row("Equal", 7, &[], elementwise::equal),
     row("Erf", 9, &[], elementwise::erf),
     row("Exp", 6, &[], elementwise::exp),
@@ -199,6 +210,8 @@ pub const TABLE: &[Row] = &[
     contrib("FastGelu", &[], fused::fast_gelu),
     row("Flatten", 1, &["axis"], shape::flatten),
     row("Floor", 6, &[], elementwise::floor),
+    contrib("FusedConv", fused::CONV, fused::conv),
+    contrib("FusedGemm", fused::GEMM, fused::gemm),
     contrib("FusedMatMul", fused::MATMUL, fused::matmul),
     row("GRU", 7, recurrent::RECURRENT, recurrent::gru),
     row("Gather", 1, &["axis"], shape::gather),
@@ -286,6 +299,7 @@ pub const TABLE: &[Row] = &[
     row("LpPool", 2, pool::POOL, pool::lp_pool),
     row("MatMul", 1, &[], compute::matmul),
     row("MatMulInteger", 10, &[], quant::matmul_integer),
+    contrib("MatMulIntegerToFloat", &[], quant::matmul_integer_to_float),
     contrib("MatMulNBits", quant::NBITS, quant::matmul_nbits),
     row("Max", 8, &[], elementwise::max),
     row("MaxPool", 1, pool::POOL, pool::max_pool),
@@ -308,8 +322,8 @@ pub const TABLE: &[Row] = &[
     row("Mul", 7, &[], elementwise::mul),
     contrib(
         "MultiHeadAttention",
-        cache::MHA,
-        cache::multi_head_attention,
+        contrib_attention::MHA,
+        contrib_attention::multi_head_attention,
     ),
     row("Neg", 6, &[], elementwise::neg),
     row(
@@ -535,6 +549,20 @@ fn missing(node: &Node) -> (String, String) {
             String::from(
                 "export with torch.onnx.export(dynamo=True, opset_version=18), which writes basic operators",
             ),
+        ),
+        None if node.domain == "com.microsoft" => (
+            String::from("the operator is not supported"),
+            String::from(match node.op.as_str() {
+                "PagedAttention" => {
+                    "export with use_paged_attention=false: a cache for each sequence"
+                }
+                "QAttention" | "QGemm" | "QLinearAdd" | "QLinearMul" | "QLinearSigmoid" => {
+                    "quantise in the QDQ format (quant_format=QuantFormat.QDQ)"
+                }
+                _ => {
+                    "export to standard operators (torch.onnx.export, or optimum), or without ONNX Runtime's optimisations"
+                }
+            }),
         ),
         None => (
             format!(

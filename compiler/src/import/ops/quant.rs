@@ -133,10 +133,16 @@ pub fn matmul_nbits(cx: &mut Lower, call: &Call) -> Out {
     let k = size(attributes.int_required("K")?, "K")?;
     let n = size(attributes.int_required("N")?, "N")?;
     let block = size(attributes.int_required("block_size")?, "block_size")?;
-    if attributes.flag_or("weight_prepacked", false)? || call.optional(4).is_some() {
+    if attributes.int_or("weight_prepacked", 0)? != 0 {
         return Err(OpError::unsupported(
-            "weights in the order of one processor, or with g_idx, are not supported",
-            "export without prepacking",
+            "weights in the order of one processor are not supported",
+            "export with matmulnbits_weights_prepacked=0",
+        ));
+    }
+    if call.optional(4).is_some() {
+        return Err(OpError::unsupported(
+            "groups whose members lie apart (g_idx) are not supported",
+            "quantise without reordering (GPTQ with desc_act=false)",
         ));
     }
     let blocks = k.div_ceil(block);
@@ -344,12 +350,22 @@ pub fn dynamic_quantize_linear(cx: &mut Lower, call: &Call) -> Out {
     let (codes, zero) = (output(0), output(2));
     let product = |user: &super::super::model::Node, at: usize, wanted: usize| {
         let operand = |i: usize| user.inputs.get(i).copied().flatten();
-        user.op == "MatMulInteger" && at == wanted && operand(0) == codes && operand(2) == zero
+        let (factor, offset) = match user.op.as_str() {
+            "MatMulInteger" => (0, 2),
+            "MatMulIntegerToFloat" => (0, 4),
+            _ => return false,
+        };
+        let place = if wanted == 0 { factor } else { offset };
+        at == place && operand(factor) == codes && operand(offset) == zero
     };
     let fits = |ix: Option<ValueIx>, wanted: usize| {
         ix.is_none_or(|ix| cx.all_users(ix, |user, at| product(user, at, wanted)))
     };
-    let scale_fits = output(1).is_none_or(|ix| cx.all_users(ix, |user, _| user.op == "Mul"));
+    let scale_fits = output(1).is_none_or(|ix| {
+        cx.all_users(ix, |user, at| {
+            user.op == "Mul" || user.op == "MatMulIntegerToFloat" && at == 2
+        })
+    });
     if !x.is_data() || !fits(codes, 0) || !fits(zero, 2) || !scale_fits {
         return Err(OpError::unsupported(
             "a dynamic quantisation that is not for MatMulInteger is not supported",
@@ -390,6 +406,23 @@ pub fn matmul_integer(cx: &mut Lower, call: &Call) -> Out {
     let one = cx.scalar(1.0);
     let weight = right(cx, call.input(1)?, &one, call.optional(3))?;
     Ok(vec![cx.apply(Op::MatMul, &[x, &weight])?])
+}
+
+/// `MatMulIntegerToFloat` of dynamically quantised tokens: the product with a quantised matrix, scaled.
+pub fn matmul_integer_to_float(cx: &mut Lower, call: &Call) -> Out {
+    let x = call.input(0)?;
+    if !x.is_data() || !x.dtype()?.is_float() {
+        return Err(OpError::unsupported(
+            "only products of dynamically quantised values with constants are supported",
+            "",
+        ));
+    }
+    let weight = right(cx, call.input(1)?, call.input(3)?, call.optional(5))?;
+    let mut out = cx.apply(Op::MatMul, &[x, &weight])?;
+    if let Some(bias) = call.optional(6) {
+        out = cx.apply(Op::Binary(BinaryOp::Add), &[&out, bias])?;
+    }
+    Ok(vec![out])
 }
 
 /// `DynamicQuantizeMatMul`: the product of tokens, rounded each over its own range, with a quantised matrix.

@@ -9,6 +9,7 @@ use super::super::call::Call;
 use super::super::error::OpError;
 use super::super::lower::Lower;
 use super::super::value::{Val, at_least, axis_of};
+use super::cache;
 
 type Out = Result<Vec<Val>, OpError>;
 
@@ -204,6 +205,10 @@ pub fn concat(cx: &mut Lower, call: &Call) -> Out {
     let axis = axis_of(axis, cx.ty(parts[0])?.shape.len())?;
     match parts[..] {
         [single] => one(single.clone()),
+        [past, new] if past.is_data() && cx.ty(past)?.rank() == cx.ty(new)?.rank() => {
+            let past = cache::told(cx, past, new, axis)?;
+            one(cx.apply(Op::Concat { axis }, &[&past, new])?)
+        }
         _ => one(cx.apply(Op::Concat { axis }, &parts)?),
     }
 }

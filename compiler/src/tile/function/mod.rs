@@ -160,9 +160,11 @@ impl Function<'_> {
                 let start = start.as_const().ok_or("its start is not known")?;
                 Ok(x.slice(*axis, start, *step, shape[*axis]))
             }
-            (Op::PositionRows { start, .. }, [x]) => {
+            (Op::PositionRows { start, short, .. }, [x]) => {
                 let start = start.as_const().ok_or("its start is not known")?;
-                Ok(x.slice(0, start, 1, shape[0]))
+                let short = i64::try_from(*short).unwrap_or(i64::MAX);
+                let long = short > 0 && start + shape[0] as i64 > short;
+                Ok(x.slice(0, if long { start + short } else { start }, 1, shape[0]))
             }
             (Op::LastRow { axis }, [x]) => {
                 let last = x.dim(*axis).n.saturating_sub(1);

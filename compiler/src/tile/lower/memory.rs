@@ -6,7 +6,7 @@ use llmc_tensor::DType as TensorType;
 
 use super::build::at;
 use super::layout::{Columns, extent};
-use super::{Lower, Reason, Sram, Value, chip_type};
+use super::{LAUNCH_PAST, Lower, Reason, Sram, Value, chip_type};
 use crate::tile::{Copy, Expr, Extent, OpKind, Operand, Packing, Space, UnaryFn, View};
 
 /// A contiguous copy of `bytes`, or of rows `rows x bytes` if strides are given.
@@ -179,6 +179,7 @@ impl Lower<'_> {
         id: ValueId,
         node: &Node,
         start: &Dim,
+        short: usize,
     ) -> Result<Value, Reason> {
         let table = self.constant(node, 0)?;
         let columns = self.columns(&node.ty)?;
@@ -193,6 +194,15 @@ impl Lower<'_> {
                     "rows start at `{start}`, expected `{}`",
                     Dim::past()
                 ));
+            }
+        };
+        let first = match i64::try_from(short).unwrap_or(i64::MAX) {
+            0 => first,
+            // The table for longer contexts follows the first `short` rows.
+            short => {
+                let total = Expr::Launch(LAUNCH_PAST) + self.tokens.count.clone();
+                let beyond = (total - Expr::from(short)).max(Expr::ZERO);
+                first + beyond.min(Expr::from(1)) * short
             }
         };
         let (from, item) = self.weight(&table, Packing::Rows)?;

@@ -457,7 +457,11 @@ impl Lower<'_> {
             }
             Op::Input => self.input(id, node),
             Op::Gather { axis } => self.gather(id, node, *axis),
-            Op::PositionRows { start, rows: _ } => self.position_rows(id, node, start),
+            Op::PositionRows {
+                start,
+                rows: _,
+                short,
+            } => self.position_rows(id, node, start, *short),
             Op::LastRow { axis: _ } => self.last_row(id, node),
             Op::AllGather => self.all_gather(id, node),
             Op::Carry => self.carry(id, node),
