@@ -5,7 +5,6 @@
 //! cores.
 
 pub mod bind;
-pub mod columns;
 pub mod cost;
 pub mod dequantise;
 pub mod differ;
@@ -121,7 +120,6 @@ pub fn run_observed(
     pipeline.stage("folded", Stage::Imported, &mut module, |module, report| {
         each_entry(module, |graph| {
             dequantise::absorb(graph)?;
-            columns::split_products(graph)?;
             Ok(())
         })?;
         report.fold = fold::fold(module).map_err(at_entry)?;

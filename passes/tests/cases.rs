@@ -15,7 +15,7 @@ use common::{Random, assert_close};
 use llmc_ir::eval::fresh_states;
 use llmc_ir::{Bindings, Const, Graph, Module, Stage, eval_graph, parse_module, verify_module};
 use llmc_passes::{
-    BytesAndMacs, Quant, Sizes, columns, dequantise, egraph, fold, last_row, promote_state,
+    BytesAndMacs, Quant, Sizes, dequantise, egraph, fold, last_row, promote_state,
     quantise, roll, shard, specialise, tables, unpack,
 };
 
@@ -101,13 +101,6 @@ fn each(
 fn absorb_dequantised_weights() {
     check("dequantise", Stage::Specialised, true, &|module| {
         each(module, dequantise::absorb)
-    });
-}
-
-#[test]
-fn split_packed_products() {
-    check("columns", Stage::Specialised, true, &|module| {
-        each(module, columns::split_products)
     });
 }
 
