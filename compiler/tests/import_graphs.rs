@@ -17,6 +17,7 @@ fn imported(model: &ModelProto) -> Imported {
         &path,
         &ImportOptions {
             max_positions: Some(64),
+            ..ImportOptions::default()
         },
     )
     .unwrap_or_else(|e| panic!("{e}"))
@@ -47,6 +48,7 @@ fn tables_that_end_too_early() {
             &path,
             &ImportOptions {
                 max_positions: Some(n),
+                ..ImportOptions::default()
             },
         )
     };
@@ -285,6 +287,7 @@ fn large_constants_stay_ops_and_weights_stay_where_they_are() {
         &path,
         &ImportOptions {
             max_positions: Some(64),
+            ..ImportOptions::default()
         },
     )
     .unwrap();

@@ -20,6 +20,7 @@ pub mod reduce;
 pub mod roll;
 pub mod shard;
 pub mod specialise;
+pub mod stored;
 pub mod tables;
 pub mod unpack;
 
@@ -133,6 +134,7 @@ pub fn run_observed(
         |module, report| {
             each_entry(module, |graph| {
                 report.states = promote_state::promote_state(graph, sizes.max_context)?;
+                stored::store_rounded(graph)?;
                 Ok(())
             })
         },

@@ -16,7 +16,7 @@ use llmc_ir::eval::fresh_states;
 use llmc_ir::{Bindings, Const, Graph, Module, Stage, eval_graph, parse_module, verify_module};
 use llmc_passes::{
     BytesAndMacs, Quant, Sizes, dequantise, egraph, fold, last_row, promote_state,
-    quantise, roll, shard, specialise, tables, unpack,
+    quantise, roll, shard, specialise, stored, tables, unpack,
 };
 
 const SEPARATOR: &str = "\n====\n";
@@ -101,6 +101,13 @@ fn each(
 fn absorb_dequantised_weights() {
     check("dequantise", Stage::Specialised, true, &|module| {
         each(module, dequantise::absorb)
+    });
+}
+
+#[test]
+fn store_what_is_rounded() {
+    check("stored", Stage::Specialised, true, &|module| {
+        each(module, stored::store_rounded)
     });
 }
 

@@ -93,6 +93,7 @@ fn meaning(graph: &Graph, id: ValueId, done: &mut BTreeMap<ValueId, u64>) -> u64
             scale,
             mask,
             softcap,
+            ..
         } => {
             format!(
                 "{heads} {kv_heads} {head_dim} {:.5} {mask:?} {softcap:?}",

@@ -39,7 +39,7 @@ pub mod widen;
 
 use std::path::Path;
 
-use llmc_ir::{Graph, Op, Stage, VerifyError, verify};
+use llmc_ir::{Graph, Op, RangeOf, Stage, VerifyError, verify};
 
 pub use error::{Category, ImportError, Problem};
 pub use info::ModelInfo;
@@ -57,6 +57,8 @@ pub const DEFAULT_MAX_POSITIONS: u64 = 2048;
 pub struct ImportOptions {
     /// Longest context in tokens, for which position tables are made; by default what `config.json` says, else 2048.
     pub max_positions: Option<u64>,
+    /// What dynamic quantisation of activations takes its range of.
+    pub dynamic_range: RangeOf,
 }
 
 /// A cache that comes in and goes out again, one tensor longer.
@@ -144,6 +146,7 @@ pub fn import_model(
     };
     let space = roles.space(usize::try_from(max_positions).unwrap_or(usize::MAX));
     let mut lower = Lower::new(&model, &roles, space);
+    lower.dynamic_range = options.dynamic_range;
     problems.extend(lower.run());
     if problems.is_empty() {
         problems.extend(lower.outputs());

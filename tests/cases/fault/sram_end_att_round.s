@@ -1,0 +1,9 @@
+; What attention rounds by reaches behind the scratchpad.
+;: set core.sram_kib 16
+.entry main
+    vpu.fill dst=f32[0x0], value=1.0, n0=1, n1=1, n2=16
+    sem.post queue=vpu, sem=0, n=1
+    sem.wait queue=att, sem=0, n=1
+    att.init state=[0x200], rows=1, heads=1, d=4
+    att.round state=[0x200], q=[0x0], k=[0x0], k_s0=16, by=[0x3fe0], rows=1, heads=1, d=4, kv=2, q_pos=3
+    ctl.halt
