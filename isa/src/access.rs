@@ -1,6 +1,8 @@
 //! Which bytes a resolved instruction reads and writes: used to check bounds, initialisation and races.
 
-use crate::inst::{AttFin, AttInit, AttRound, AttStep, DmaGather, DmaScatter, Inst, MxuDrain, MxuMm, MxuMmq};
+use crate::inst::{
+    AttFin, AttInit, AttRound, AttStep, DmaGather, DmaScatter, Inst, MxuDrain, MxuMm, MxuMmq,
+};
 use crate::operand::{DType, Ext, Scope, VOp};
 
 /// Columns of a panel of the matrix unit's B operand.

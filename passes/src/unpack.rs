@@ -268,10 +268,9 @@ fn rejoined(graph: &Graph, parts: &BTreeMap<ValueId, Part>) -> BTreeSet<ValueId>
 fn build(graph: &mut Graph, id: ValueId, part: &Part, memo: &mut Memo) -> Result<ValueId, Cause> {
     let origin = graph.origin(id).to_vec();
     let product = graph.node(part.product).clone();
-    let (Some((x, weight)), Some(axis)) = (
-        product.operands.split_first(),
-        columns_axis(&product.op),
-    ) else {
+    let (Some((x, weight)), Some(axis)) =
+        (product.operands.split_first(), columns_axis(&product.op))
+    else {
         return Ok(id);
     };
     // The matrix, or its codes, scales and zero points.

@@ -4,8 +4,8 @@ use super::linear::{Atom, Linear};
 use super::{Done, Emitter, short};
 use crate::tile::{Copy, Expr, Extent, Op, OpKind, Operand, Place, Space, View};
 use llmc_isa::inst::{
-    AttFin, AttInit, AttRound, AttStep, DmaGather, DmaLoad, DmaPush, DmaScatter, DmaStore, MxuMm, MxuMmq,
-    VpuBinary, VpuFill, VpuInt, VpuQuant, VpuReduce, VpuSelect, VpuUnary,
+    AttFin, AttInit, AttRound, AttStep, DmaGather, DmaLoad, DmaPush, DmaScatter, DmaStore, MxuMm,
+    MxuMmq, VpuBinary, VpuFill, VpuInt, VpuQuant, VpuReduce, VpuSelect, VpuUnary,
 };
 use llmc_isa::{DAddr, DType, Ext, IndexType, Inst, Reg, SAddr, Scope, VOp, Val};
 

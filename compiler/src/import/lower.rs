@@ -7,7 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use llmc_ir::{Bindings, Dim, Graph, MaskForm, MaskKind, Op, RangeOf, Real, Tables, Type, ValueId, eval_op, infer};
+use llmc_ir::{
+    Bindings, Dim, Graph, MaskForm, MaskKind, Op, RangeOf, Real, Tables, Type, ValueId, eval_op,
+    infer,
+};
 use llmc_tensor::{DType, Tensor};
 
 use super::call::Call;

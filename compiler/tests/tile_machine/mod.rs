@@ -316,6 +316,7 @@ impl<'a> Machine<'a> {
                         .mul_add(*scale, *bias);
                     let value = match op {
                         UnaryFn::Copy => x,
+                        UnaryFn::Relu => x.max(0.0),
                         UnaryFn::Rsqrt => 1.0 / x.sqrt(),
                         UnaryFn::Silu => x / (1.0 + (-x).exp()),
                         UnaryFn::Tanh => x.tanh(),

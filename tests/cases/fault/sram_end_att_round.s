@@ -7,3 +7,7 @@
     att.init state=[0x200], rows=1, heads=1, d=4
     att.round state=[0x200], q=[0x0], k=[0x0], k_s0=16, by=[0x3fe0], rows=1, heads=1, d=4, kv=2, q_pos=3
     ctl.halt
+;= fault out-of-bounds
+;= program fault: out of bounds: operand `by` covers SRAM of core 0 0x3fe0..0x4008, but it ends at 0x4000 (8 bytes missing)
+;=     at core 0 att pc 4: att.round state=[0x200], k_s0=16, rows=1, heads=1, d=4, kv=2, q_pos=3, by=[0x3fe0]
+;=     in entry `main`, cycle 35

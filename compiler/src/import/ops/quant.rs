@@ -293,7 +293,10 @@ fn dequantized(cx: &mut Lower, call: &Call) -> Result<Val, OpError> {
 /// Codes of numbers that are computed at run time, as the program's result or for arithmetic on them.
 fn quantized(cx: &mut Lower, call: &Call) -> Result<Val, OpError> {
     let x = call.input(0)?;
-    let codes = match (call.optional(2), call.attributes().int_or("output_dtype", 0)?) {
+    let codes = match (
+        call.optional(2),
+        call.attributes().int_or("output_dtype", 0)?,
+    ) {
         (Some(zero), _) => zero.dtype()?,
         (None, 0) => DType::U8,
         (None, code) => dtype_at(code)?,

@@ -318,7 +318,12 @@ impl Lower<'_> {
             })
         };
         let [of_scores, of_weights] = scores.codes.map(of);
-        let numbers = [[scores.scale, scores.softcap].as_slice(), &of_scores, &of_weights].concat();
+        let numbers = [
+            [scores.scale, scores.softcap].as_slice(),
+            &of_scores,
+            &of_weights,
+        ]
+        .concat();
         let buffer = self.build.sram(&format!("v{}_by", id.0), ROUND_BY_BYTES);
         for (i, value) in numbers.into_iter().enumerate() {
             let dst = Operand {
@@ -346,7 +351,10 @@ impl Lower<'_> {
         let end = self.seen.end.clone();
         let capacity = u64::from(pass.keys.capacity);
         let most = (self.tokens.past_max + self.tokens.max).min(capacity);
-        let window = pass.mask.window.and_then(|window| self.seen.first.get(&window));
+        let window = pass
+            .mask
+            .window
+            .and_then(|window| self.seen.first.get(&window));
         let first = window.cloned().unwrap_or(Expr::ZERO);
         let trip = end.clone().ceil_div(i64::from(block)) - first.clone();
         let index = self

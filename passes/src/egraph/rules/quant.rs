@@ -173,7 +173,11 @@ fn some_scores(d: &mut Draw) -> Scores {
     let q = d.heads();
     let width = q.heads * q.head_dim;
     let total = Dim::past() + Dim::seq();
-    d.value("?q", &[Dim::batch(), Dim::seq(), width.into()], Values::Unit);
+    d.value(
+        "?q",
+        &[Dim::batch(), Dim::seq(), width.into()],
+        Values::Unit,
+    );
     let keys = [Dim::batch(), q.heads.into(), total, q.head_dim.into()];
     d.value("?k", &keys, Values::Unit);
     Scores {

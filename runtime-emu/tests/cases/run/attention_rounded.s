@@ -18,3 +18,5 @@
     sem.wait queue=dma1, sem=1, n=1
     dma.store queue=dma1, dst={0x2000}, src=[0x300], n0=1, n1=1, n2=1, bytes=64
     ctl.halt
+;= cycles 417
+;= 0x2000 f32 0.5 0.5 0 0 0.5 0.5 0 0 0.375 0.375 0.25 0 0.375 0.25 0.25 0
