@@ -66,7 +66,8 @@ fn only_users(graph: &Graph, mut value: ValueId) -> Vec<ValueId> {
                 .all(|c| c.is_some_and(|c| c.shape().iter().all(|n| *n == 1)))
         };
         let elementwise = matches!(graph.op(user), Op::Binary(_) | Op::RoundTrip(_));
-        if !is_move(graph.op(user)) && !(elementwise && by_numbers()) {
+        let followed = is_move(graph.op(user)) || elementwise && by_numbers();
+        if !followed {
             break;
         }
         chain.push(user);
