@@ -37,6 +37,7 @@ package isa_pkg;
     OP_VPU_QUANT = 8'h46,
     OP_ATT_INIT = 8'h50,
     OP_ATT_STEP = 8'h51,
+    OP_ATT_ROUND = 8'h53,
     OP_ATT_FIN = 8'h52
   } opcode_e;
 
@@ -605,6 +606,32 @@ package isa_pkg;
     opcode_e opcode;
   } att_step_t;
 
+  // att.round
+  typedef struct packed {
+    logic [31:0] kv_first;
+    logic [23:0] zero_57;
+    logic [7:0] weigh;
+    logic [31:0] by;
+    logic [31:0] kv_pos;
+    logic [31:0] q_pos;
+    logic [7:0] kv_type;
+    logic [15:0] d;
+    logic [23:0] window;
+    logic [23:0] kv;
+    logic [23:0] v_s0;
+    logic [23:0] k_s0;
+    logic [23:0] q_s1;
+    logic [23:0] q_s0;
+    logic [23:0] rows;
+    logic [31:0] v;
+    logic [31:0] k;
+    logic [31:0] q;
+    logic [31:0] state;
+    logic [15:0] heads;
+    logic [7:0] causal;
+    opcode_e opcode;
+  } att_round_t;
+
   // att.fin
   typedef struct packed {
     logic [303:0] zero_26;
@@ -615,7 +642,7 @@ package isa_pkg;
     logic [31:0] dst_s0;
     logic [31:0] dst;
     logic [15:0] heads;
-    logic [7:0] zero_1;
+    logic [7:0] weighed;
     opcode_e opcode;
   } att_fin_t;
 

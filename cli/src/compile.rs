@@ -21,6 +21,9 @@ pub struct CompileArgs {
     /// How weights are stored and multiplied [default: none]
     #[arg(long, value_enum)]
     pub quant: Option<Quant>,
+    /// What activations that the model quantises dynamically take their range of [default: launch]
+    #[arg(long, value_enum)]
+    pub dynamic_range: Option<DynamicRange>,
     /// Positions the state holds [default: the model's limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_context: Option<u32>,
@@ -48,6 +51,16 @@ pub enum Quant {
     Bf16,
 }
 
+/// What activations that are quantised dynamically take their range of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum DynamicRange {
+    /// All tokens of a launch, as ONNX Runtime: results depend on how a prompt is cut
+    #[default]
+    Launch,
+    /// Each token: results do not depend on how a prompt is cut
+    Token,
+}
+
 impl CompileArgs {
     /// What `--chip` says, or its default.
     pub fn chip_name(&self) -> &str {
@@ -61,6 +74,7 @@ impl CompileArgs {
     pub fn only_chip(&self) -> Result<(), Error> {
         let given = [
             ("--quant", self.quant.is_some()),
+            ("--dynamic-range", self.dynamic_range.is_some()),
             ("--max-context", self.max_context.is_some()),
             ("--prefill", self.prefill.is_some()),
             ("--batch", self.batch.is_some()),
@@ -209,6 +223,10 @@ impl CompileArgs {
             quant: match self.quant.unwrap_or_default() {
                 Quant::None => llmc_compiler::Quant::None,
                 Quant::Bf16 => llmc_compiler::Quant::Bf16,
+            },
+            dynamic_range: match self.dynamic_range.unwrap_or_default() {
+                DynamicRange::Launch => llmc_compiler::RangeOf::All,
+                DynamicRange::Token => llmc_compiler::RangeOf::Row,
             },
             max_context: self.max_context.map(u64::from),
             prefill: self.prefill.map(u64::from),

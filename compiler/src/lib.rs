@@ -40,6 +40,7 @@ mod testing;
 
 pub use error::CompileError;
 pub use import::Category;
+pub use llmc_ir::RangeOf;
 pub use llmc_passes::Quant;
 pub use options::{CompileOptions, DEFAULT_PREFILL, Stage};
 pub use report::Report;
@@ -336,6 +337,7 @@ fn import_options(options: &CompileOptions) -> Result<ImportOptions, CompileErro
     Ok(ImportOptions {
         max_positions: options.max_context,
         shorten: false,
+        dynamic_range: options.dynamic_range,
     })
 }
 

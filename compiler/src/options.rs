@@ -1,5 +1,6 @@
 //! What the caller of the compiler can choose, and the stages it can look at.
 
+use llmc_ir::RangeOf;
 use llmc_isa::Chip;
 use llmc_passes::Quant;
 
@@ -13,6 +14,8 @@ pub struct CompileOptions {
     pub chip: Chip,
     /// How weights are held.
     pub quant: Quant,
+    /// What dynamic quantisation of activations takes its range of: all tokens of a launch, as ONNX Runtime does, or each.
+    pub dynamic_range: RangeOf,
     /// Most tokens of a sequence; by default what the model was made for.
     pub max_context: Option<u64>,
     /// Most tokens of a prefill launch; by default [`DEFAULT_PREFILL`], or the context if that is shorter.
@@ -35,6 +38,7 @@ impl CompileOptions {
         CompileOptions {
             chip,
             quant: Quant::None,
+            dynamic_range: RangeOf::default(),
             max_context: None,
             prefill: None,
             batch: 1,

@@ -415,6 +415,7 @@ fn neighbours_of_the_file() {
         &ImportOptions {
             max_positions: Some(32),
             shorten: false,
+            ..ImportOptions::default()
         },
     )
     .unwrap();
@@ -451,6 +452,7 @@ fn damaged_bytes_do_not_panic() {
             &ImportOptions {
                 max_positions: Some(64),
                 shorten: true,
+                ..ImportOptions::default()
             },
         );
     }

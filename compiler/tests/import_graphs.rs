@@ -18,6 +18,7 @@ fn imported(model: &ModelProto) -> Imported {
         &ImportOptions {
             max_positions: Some(64),
             shorten: false,
+            ..ImportOptions::default()
         },
     )
     .unwrap_or_else(|e| panic!("{e}"))
@@ -49,6 +50,7 @@ fn tables_that_end_too_early() {
             &ImportOptions {
                 max_positions: Some(n),
                 shorten: false,
+                ..ImportOptions::default()
             },
         )
     };
@@ -307,6 +309,7 @@ fn large_constants_stay_ops_and_weights_stay_where_they_are() {
         &ImportOptions {
             max_positions: Some(64),
             shorten: false,
+            ..ImportOptions::default()
         },
     )
     .unwrap();

@@ -188,6 +188,14 @@ fn score() {
 }
 
 #[test]
+fn rounded() {
+    for cores in [1, 2] {
+        check("rounded.txt", cores, params(8, 4096, 4), &[5, 1, 7]);
+        check("rounded.txt", cores, params(8, 4096, 3), &[8, 2]);
+    }
+}
+
+#[test]
 fn norms() {
     for cores in [1, 2] {
         check("norms.txt", cores, params(4, 4096, 8), &[1, 7, 4]);

@@ -152,7 +152,7 @@ impl Source<'_> {
             [U::Gelu, U::Erf, U::Sin, U::Cos],
         ];
         let reduce = [R::Sum, R::Maxr, R::Sumsq];
-        match self.below(13) {
+        match self.below(14) {
             0 => OpKind::Load(self.copy()),
             1 => OpKind::Store(self.copy()),
             2 => OpKind::PushAll(self.copy()),
@@ -271,6 +271,31 @@ impl Source<'_> {
                     kv_type,
                 }
             }
+            12 => {
+                let (state, q, q_s0, q_s1) = (self.view(), self.view(), self.u32(), self.u32());
+                let (k, k_s0, v, v_s0) = (self.view(), self.u32(), self.view(), self.u32());
+                OpKind::AttRound {
+                    state,
+                    q,
+                    q_s0,
+                    q_s1,
+                    k,
+                    k_s0,
+                    v,
+                    v_s0,
+                    rows: self.ext(),
+                    heads: self.u32(),
+                    d: self.u32(),
+                    kv: self.ext(),
+                    q_pos: self.e(),
+                    kv_pos: self.e(),
+                    by: self.view(),
+                    causal: self.flag(),
+                    window: self.u32(),
+                    weigh: self.flag(),
+                    kv_type: self.dtype(),
+                }
+            }
             _ => {
                 let (dst, dst_s0, dst_s1, state) =
                     (self.view(), self.u32(), self.u32(), self.view());
@@ -282,6 +307,7 @@ impl Source<'_> {
                     rows: self.ext(),
                     heads: self.u32(),
                     d: self.u32(),
+                    weighed: self.flag(),
                 }
             }
         }

@@ -36,7 +36,9 @@ pub use dim::{Bindings, Dim, Symbol};
 pub use eval::{EvalError, StateValue, States, eval_graph, eval_op};
 pub use graph::{Graph, Module, Node, Origin};
 pub use infer::{TypeError, infer};
-pub use op::{BinaryOp, CmpOp, MaskForm, MaskKind, Op, Real, ReduceOp, ScatterOp, UnaryOp};
+pub use op::{
+    BinaryOp, CmpOp, Codes, MaskForm, MaskKind, Op, RangeOf, Real, ReduceOp, ScatterOp, UnaryOp,
+};
 pub use parse::{ParseError, parse_graph, parse_graph_with, parse_module, parse_module_with};
 pub use region::{Region, regions};
 pub use types::{Const, ConstId, Layout, NodeId, State, StateId, Tables, Type, ValueId};

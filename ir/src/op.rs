@@ -215,6 +215,74 @@ word_enum! {
     }
 }
 
+word_enum! {
+    /// What a dynamic quantisation takes its range of.
+    RangeOf {
+        /// each row of the last axis
+        Row = "row",
+        /// all elements, as ONNX's `DynamicQuantizeLinear`
+        All = "all",
+    }
+}
+
+impl Default for RangeOf {
+    /// As ONNX says.
+    fn default() -> RangeOf {
+        RangeOf::All
+    }
+}
+
+/// Codes of an integer type, with one scale and zero point: `saturate(round(x / scale) + zero)`, ties to even.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Codes {
+    /// Type of the codes: an integer of at most 16 bits.
+    pub dtype: DType,
+    /// What a code is a multiple of; not 0.
+    pub scale: Real,
+    /// The code of 0, one of the type's.
+    pub zero: i32,
+}
+
+impl Codes {
+    /// The least and the largest code.
+    pub fn range(self) -> (f32, f32) {
+        let all = 2f32.powi(self.dtype.bits().min(16) as i32);
+        match self.dtype.is_signed_int() {
+            true => (-all / 2.0, all / 2.0 - 1.0),
+            false => (0.0, all - 1.0),
+        }
+    }
+
+    /// A number rounded to a code and back.
+    pub fn round_trip(self, x: f32) -> f32 {
+        let (scale, zero, (low, high)) = (self.scale.get(), self.zero as f32, self.range());
+        (((x / scale).round_ties_even() + zero).clamp(low, high) - zero) * scale
+    }
+}
+
+/// `u8:0.5:128`: type, scale and zero point.
+impl fmt::Display for Codes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.dtype, self.scale, self.zero)
+    }
+}
+
+impl std::str::FromStr for Codes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Codes, String> {
+        let [dtype, scale, zero] = text.split(':').collect::<Vec<_>>()[..] else {
+            return Err(format!("`{text}` is not a type, a scale and a zero point"));
+        };
+        let part = |part: &str| format!("`{part}` in `{text}`");
+        Ok(Codes {
+            dtype: dtype.parse().map_err(|_| part(dtype))?,
+            scale: Real::new(scale.parse().map_err(|_| part(scale))?),
+            zero: zero.parse().map_err(|_| part(zero))?,
+        })
+    }
+}
+
 /// Which columns a row of attention sees. Row at absolute position p sees column j if
 /// (not `causal` or j <= p) and (no `window` or j > p - window).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -406,8 +474,8 @@ pub enum Op {
     /// (x, scale, zero) x rounded to codes of a type and back: (saturate(round(x / scale) + zero) - zero) * scale, ties
     /// to even. Scale and zero have one element, or one per column.
     RoundTrip(DType),
-    /// (x) Each row of the last axis rounded to 256 codes over its range, which includes 0, and back.
-    DynamicRoundTrip,
+    /// (x) Rounded to 256 codes over its range, which includes 0, and back.
+    DynamicRoundTrip(RangeOf),
     /// (table [n, d]) Rows `start .. start + rows`: what a subgraph of positions alone becomes.
     PositionRows {
         /// First row; `past`.
@@ -474,6 +542,10 @@ pub enum Op {
         mask: MaskKind,
         /// Scores become c * tanh(score / c).
         softcap: Option<Real>,
+        /// Scores are rounded to these codes and back before they are masked.
+        scores: Option<Codes>,
+        /// What softmax makes of them is rounded to these codes and back.
+        weights: Option<Codes>,
     },
     /// (g, u) silu(g) * u, elementwise, equal shapes.
     SiluMul,
@@ -544,7 +616,7 @@ impl Op {
             Op::Dequantize { .. } => "dequantize",
             Op::MatMulDequantized { .. } => "matmul_dequantized",
             Op::RoundTrip(_) => "round_trip",
-            Op::DynamicRoundTrip => "dynamic_round_trip",
+            Op::DynamicRoundTrip(_) => "dynamic_round_trip",
             Op::PositionRows { .. } => "position_rows",
             Op::Mask { .. } => "mask",
             Op::Append { .. } => "append",
@@ -577,7 +649,7 @@ impl Op {
             | Op::Softmax { .. }
             | Op::CumSum { .. }
             | Op::Trilu { .. }
-            | Op::DynamicRoundTrip
+            | Op::DynamicRoundTrip(_)
             | Op::PositionRows { .. }
             | Op::Append { .. }
             | Op::LastRow { .. }

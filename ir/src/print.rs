@@ -38,7 +38,6 @@ pub(crate) fn attributes(op: &Op) -> Vec<(&'static str, String)> {
         | Op::Compare(_)
         | Op::Where
         | Op::MatMul
-        | Op::DynamicRoundTrip
         | Op::SiluMul
         | Op::AllGather
         | Op::Carry => Vec::new(),
@@ -130,6 +129,7 @@ pub(crate) fn attributes(op: &Op) -> Vec<(&'static str, String)> {
             vec![("block", text(block)), ("transposed", text(transposed))]
         }
         Op::RoundTrip(dtype) => vec![("codes", text(dtype))],
+        Op::DynamicRoundTrip(range) => vec![("range", text(range))],
         Op::RmsNorm { eps } | Op::LayerNorm { eps } => vec![("eps", text(eps))],
         Op::Rope {
             heads,
@@ -149,6 +149,8 @@ pub(crate) fn attributes(op: &Op) -> Vec<(&'static str, String)> {
             scale,
             mask,
             softcap,
+            scores,
+            weights,
         } => {
             let mut all = vec![
                 ("heads", text(heads)),
@@ -158,6 +160,8 @@ pub(crate) fn attributes(op: &Op) -> Vec<(&'static str, String)> {
             ];
             all.extend(mask_kind(mask));
             all.extend(softcap.iter().map(|c| ("softcap", text(c))));
+            all.extend(scores.iter().map(|c| ("scores", text(c))));
+            all.extend(weights.iter().map(|c| ("weights", text(c))));
             all
         }
     }

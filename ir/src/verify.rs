@@ -93,7 +93,7 @@ impl Stage {
             Op::Dequantize { .. }            => [X, X, O, O], // becomes part of a product
             Op::MatMulDequantized { .. }     => [X, X, X, X],
             Op::RoundTrip(_)                 => [X, X, X, X],
-            Op::DynamicRoundTrip             => [X, X, X, X],
+            Op::DynamicRoundTrip(_)          => [X, X, X, X],
             Op::PositionRows { .. }          => [X, X, X, X],
             Op::Mask { .. }                  => [X, X, O, O], // becomes an attribute of attention
             Op::Append { .. }                => [O, X, X, X],

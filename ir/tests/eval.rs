@@ -243,6 +243,8 @@ fn cached() -> Graph {
         scale: Real::new(1.0),
         mask: MaskKind::CAUSAL,
         softcap: None,
+        scores: None,
+        weights: None,
     };
     let y = g.add_node(attention, &[x, k, k], vec![]).unwrap();
     g.add_output("y", y);

@@ -34,6 +34,14 @@ fn random_kind(rng: &mut Rng) -> MaskKind {
     }
 }
 
+fn random_codes(rng: &mut Rng) -> Codes {
+    Codes {
+        dtype: pick(rng, &[DType::U8, DType::I8, DType::I16]),
+        scale: Real::new(0.01 + rng.unit() as f32),
+        zero: rng.below(100) as i32,
+    }
+}
+
 /// Any op; shapes are often those of an operand, so that a fair part is valid.
 fn random_op(rng: &mut Rng, like: &Type) -> Op {
     let real = Real::new(rng.unit() as f32);
@@ -123,6 +131,8 @@ fn random_op(rng: &mut Rng, like: &Type) -> Op {
             scale: real,
             mask: random_kind(rng),
             softcap: flag.then_some(real),
+            scores: flag.then(|| random_codes(rng)),
+            weights: (axis == 1).then(|| random_codes(rng)),
         },
         25 => Op::SiluMul,
         26 => Op::LastRow { axis },
@@ -136,7 +146,7 @@ fn random_op(rng: &mut Rng, like: &Type) -> Op {
             transposed: flag,
         },
         33 => Op::RoundTrip(DType::U8),
-        34 => Op::DynamicRoundTrip,
+        34 => Op::DynamicRoundTrip(pick(rng, RangeOf::ALL)),
         _ => Op::position_rows(),
     }
 }

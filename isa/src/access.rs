@@ -1,6 +1,8 @@
 //! Which bytes a resolved instruction reads and writes: used to check bounds, initialisation and races.
 
-use crate::inst::{AttFin, AttInit, AttStep, DmaGather, DmaScatter, Inst, MxuDrain, MxuMm, MxuMmq};
+use crate::inst::{
+    AttFin, AttInit, AttRound, AttStep, DmaGather, DmaScatter, Inst, MxuDrain, MxuMm, MxuMmq,
+};
 use crate::operand::{DType, Ext, Scope, VOp};
 
 /// Columns of a panel of the matrix unit's B operand.
@@ -230,6 +232,7 @@ pub fn accesses(inst: &Inst) -> Vec<Access> {
         }
         Inst::AttInit(i) => att_init(i),
         Inst::AttStep(i) => att_step(i),
+        Inst::AttRound(i) => att_round(i),
         Inst::AttFin(i) => att_fin(i),
     };
     // One empty extent makes the whole instruction a no-op.
@@ -402,6 +405,9 @@ pub const fn kv_row_bytes(kv_type: DType, d: u16) -> u32 {
     }
 }
 
+/// Bytes of what `att.round` rounds by.
+pub const ROUND_BY_BYTES: u64 = 10 * 4;
+
 /// Bytes of the attention state.
 fn att_state(state: u32, rows_n: u32, heads: u16, d: u16) -> Access {
     let per_row = u32::from(heads) * (u32::from(d) + 2);
@@ -443,6 +449,33 @@ fn att_step(i: &AttStep) -> Vec<Access> {
         state,
         state.written(),
     ]
+}
+
+fn att_round(i: &AttRound) -> Vec<Access> {
+    let d = u32::from(i.d);
+    let state = att_state(i.state.off, i.rows.n, i.heads, i.d);
+    let row = if d == 0 {
+        0
+    } else {
+        kv_row_bytes(i.kv_type, i.d)
+    };
+    let mut list = vec![
+        run("by", i.by.off, ROUND_BY_BYTES),
+        rows(
+            "q",
+            i.q.off,
+            [i.q_s0, i.q_s1],
+            [i.rows.n, i.heads.into()],
+            d * 4,
+        ),
+        rows("k", i.k.off, [i.k_s0, 0], [i.kv.n, 1], row),
+        state,
+    ];
+    if i.weigh {
+        list.push(rows("v", i.v.off, [i.v_s0, 0], [i.kv.n, 1], row));
+    }
+    list.push(state.written());
+    list
 }
 
 fn att_fin(i: &AttFin) -> Vec<Access> {

@@ -19,7 +19,7 @@ pub(crate) use describe::DOC;
 use crate::access::{Access, Space, accesses};
 use crate::chip::{Chip, Dataflow};
 use crate::energy::MacClass;
-use crate::inst::{AttStep, Inst, MxuDrain};
+use crate::inst::{Inst, MxuDrain};
 use crate::operand::{DType, IndexType};
 
 /// Costs of one instruction.
@@ -145,7 +145,14 @@ pub fn cost(inst: &Inst, chip: &Chip) -> Cost {
         ),
         Inst::VpuFill(i) => vector(volume([i.n0.n, i.n1.n, i.n2.n]), 1, chip),
         Inst::AttInit(i) => att_pass(volume([i.rows.n, i.heads.into(), u32::from(i.d) + 2]), chip),
-        Inst::AttStep(i) => att_step(i, chip),
+        Inst::AttStep(i) => {
+            let n = [i.rows.n, i.heads.into(), i.kv.n];
+            att_block(n, i.d, i.kv_type, 2, chip)
+        }
+        Inst::AttRound(i) => {
+            let n = [i.rows.n, i.heads.into(), i.kv.n];
+            att_block(n, i.d, i.kv_type, 1 + u64::from(i.weigh), chip)
+        }
         Inst::AttFin(i) => att_pass(volume([i.rows.n, i.heads.into(), i.d.into()]), chip),
     };
     Cost {
@@ -327,10 +334,11 @@ fn vector(elements: u64, cycles: u64, chip: &Chip) -> Cost {
 
 // --- att -------------------------------------------------------------------------------------------------------------
 
-/// `startup + ceil(2 rows heads kv d / macs_per_cycle) + ceil(rows heads kv / exps_per_cycle)`, hidden rows included.
-fn att_step(i: &AttStep, chip: &Chip) -> Cost {
-    let scores = volume([i.rows.n, i.heads.into(), i.kv.n]);
-    let macs = scores.saturating_mul(2 * u64::from(i.d));
+/// `startup + ceil(operands rows heads kv d / macs_per_cycle) + ceil(rows heads kv / exps_per_cycle)`, hidden rows included; `n` is
+/// rows, heads and rows of the block, `operands` 2 for keys and values or 1 for keys alone.
+fn att_block(n: [u32; 3], d: u16, kv_type: DType, operands: u64, chip: &Chip) -> Cost {
+    let scores = volume(n);
+    let macs = scores.saturating_mul(operands * u64::from(d));
     let products = macs.div_ceil(chip.att_macs_per_cycle());
     let exponentials = scores.div_ceil(chip.att_exps_per_cycle());
     let busy = chip
@@ -338,8 +346,8 @@ fn att_step(i: &AttStep, chip: &Chip) -> Cost {
         .saturating_add(products)
         .saturating_add(exponentials);
     // Codes are widened and scaled once each on the way in, ahead of the array: that takes energy, but no time.
-    let widened = match i.kv_type.is_int() {
-        true => 2 * volume([i.kv.n, i.d.into()]),
+    let widened = match kv_type.is_int() {
+        true => operands * volume([n[2], d.into()]),
         false => 0,
     };
     let mut cost = Cost {
@@ -348,7 +356,7 @@ fn att_step(i: &AttStep, chip: &Chip) -> Cost {
         ..Cost::default()
     };
     // So the products are never narrower than bf16.
-    let class = match i.kv_type {
+    let class = match kv_type {
         DType::F32 => MacClass::F32,
         _ => MacClass::Bf16,
     };

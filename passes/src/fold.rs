@@ -166,15 +166,19 @@ fn folded_once(
     if let Some(constant) = memo.get(&key) {
         return Ok(Some(constant.clone()));
     }
-    let mut value = eval_op(op, &tensors, &Bindings::new())?;
-    if value.bytes().len() > SPILLED {
-        value = value
-            .spilled()
-            .map_err(|e| EvalError::new(op, format!("no room for the result: {e}")))?;
-    }
+    let value = spilled(op, eval_op(op, &tensors, &Bindings::new())?)?;
     let constant = Arc::new(Const::new(name_of(&key.0, &key.1), value));
     memo.insert(key, constant.clone());
     Ok(Some(constant))
+}
+
+/// The result of an op; if it is large, in a mapped file.
+pub(crate) fn spilled(op: &Op, value: Tensor) -> Result<Tensor, Cause> {
+    if value.bytes().len() <= SPILLED {
+        return Ok(value);
+    }
+    let spilled = value.spilled();
+    Ok(spilled.map_err(|e| EvalError::new(op, format!("no room for the result: {e}")))?)
 }
 
 /// `transpose {perm=[1, 0]}(lm_head.weight)`.

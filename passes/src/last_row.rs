@@ -1,6 +1,6 @@
 //! Only the last row of the logits is wanted: take it before the final norm and the vocabulary, not after.
 
-use llmc_ir::{Graph, Op, ValueId};
+use llmc_ir::{Graph, Op, RangeOf, ValueId};
 
 use crate::error::Cause;
 
@@ -57,7 +57,7 @@ fn movable(graph: &Graph, row: ValueId) -> Option<(usize, ValueId)> {
         Op::MatMul
         | Op::MatMulDequantized { .. }
         | Op::RoundTrip(_)
-        | Op::DynamicRoundTrip
+        | Op::DynamicRoundTrip(RangeOf::Row)
         | Op::RmsNorm { .. }
         | Op::LayerNorm { .. } => *axis < last,
         Op::Unary(_) | Op::Cast(_) => true,

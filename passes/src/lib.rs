@@ -5,7 +5,6 @@
 //! cores.
 
 pub mod bind;
-pub mod columns;
 pub mod cost;
 pub mod dequantise;
 pub mod differ;
@@ -22,6 +21,7 @@ pub mod reduce;
 pub mod roll;
 pub mod shard;
 pub mod specialise;
+pub mod stored;
 pub mod tables;
 pub mod unpack;
 
@@ -128,6 +128,7 @@ pub fn run_observed(
             each_entry(module, |graph| {
                 report.fold.identities = fold::drop_identities(graph);
                 report.states = promote_state::promote_state(graph, sizes.max_context)?;
+                stored::store_rounded(graph)?;
                 Ok(())
             })
         },
@@ -156,7 +157,6 @@ pub fn run_observed(
         |module, report| {
             each_entry(module, |graph| {
                 dequantise::absorb(graph)?;
-                columns::split_products(graph)?;
                 Ok(())
             })?;
             report.fold += fold::fold(module).map_err(at_entry)?;

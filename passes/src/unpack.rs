@@ -7,25 +7,27 @@
 //!
 //! Exporters pack in several orders (one after the other, head by head) and cut with slices or gathers, before or after heads
 //! are split and transposed. So the columns are followed: each element of a token's row comes from one column of the
-//! matrix, and an op that drops elements is a product with fewer columns. Parts that are joined again, as the halves that a
+//! matrix, and an op that drops elements is a product with fewer columns. What is done to elements on the way (a bias, a rounding) is done
+//! to the parts. Parts that are joined again, as the halves that a
 //! rotary embedding turns, stay one product.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use llmc_ir::{BinaryOp, Bindings, Const, Graph, Module, Op, ValueId, eval_op};
+use llmc_ir::{Bindings, Const, Graph, Module, Op, ValueId, eval_op};
 use llmc_tensor::Tensor;
 use rayon::prelude::*;
 
 use crate::error::Cause;
+use crate::fold;
 
 /// A value whose elements are columns of a product.
 #[derive(Clone)]
 struct Part {
     /// The product with a constant matrix.
     product: ValueId,
-    /// The constant row that is added to it.
-    bias: Option<ValueId>,
+    /// What is done to each of its elements (a bias is added, it is rounded), in order.
+    steps: Vec<ValueId>,
     /// Dims of the value; those that are symbols (sequences, tokens) are 1.
     dims: Vec<usize>,
     /// The axes of the symbols, in the order of the product's.
@@ -36,8 +38,8 @@ struct Part {
     selects: bool,
 }
 
-/// Constants that were cut, by name and columns: entries share them.
-type Memo = BTreeMap<(String, Vec<usize>), Arc<Const>>;
+/// Constants that were cut, by name, axis and columns: entries share them.
+type Memo = BTreeMap<(String, usize, Vec<usize>), Arc<Const>>;
 
 /// Takes packed products of all entries apart. Returns how many parts there are.
 ///
@@ -57,9 +59,10 @@ fn unpack_graph(graph: &mut Graph, memo: &mut Memo) -> Result<usize, Cause> {
     let mut replaced = 0;
     let parts = follow(graph);
     let rejoined = rejoined(graph, &parts);
+    let cut_up = cut_up(graph, &parts);
     for (id, part) in &parts {
         let product = part.product;
-        if part.selects && !rejoined.contains(&product) && is_cut_up(graph, &parts, product) {
+        if part.selects && !rejoined.contains(&product) && cut_up.contains(&product) {
             let new = build(graph, *id, part, memo)?;
             graph.replace_all_uses(*id, new);
             replaced += 1;
@@ -79,12 +82,14 @@ fn follow(graph: &Graph) -> BTreeMap<ValueId, Part> {
         let node = graph.node(id);
         let from = |value: &ValueId| parts.get(value).filter(|part| !part.selects);
         let part = match (&node.op, &node.operands[..]) {
-            (Op::MatMul, &[_, weight]) => product(graph, id, weight),
-            (Op::Binary(BinaryOp::Add), [a, b]) => match (from(a), from(b)) {
-                (Some(part), None) => with_bias(graph, part, *b),
-                (None, Some(part)) => with_bias(graph, part, *a),
-                _ => None,
-            },
+            (op, &[_, weight, ..]) if columns_axis(op).is_some() => product(graph, id, weight),
+            (Op::Binary(_) | Op::RoundTrip(_) | Op::Cast(_), operands) => {
+                let mut found = operands.iter().filter_map(from);
+                match (found.next(), found.next()) {
+                    (Some(part), None) => with_step(graph, id, part),
+                    _ => None,
+                }
+            }
             (op, [x, rest @ ..]) => from(x).and_then(|part| moved(graph, id, op, part, rest)),
             _ => None,
         };
@@ -117,16 +122,27 @@ fn outside(dims: &[usize], outer: &[usize]) -> Vec<usize> {
     outer.iter().map(of).collect()
 }
 
+/// The axis of the weight's columns, if the op is a product.
+fn columns_axis(op: &Op) -> Option<usize> {
+    match op {
+        Op::MatMul => Some(1),
+        Op::MatMulDequantized { transposed, .. } => Some(usize::from(!transposed)),
+        _ => None,
+    }
+}
+
 /// A product with a constant matrix, of rows without dims of their own.
 fn product(graph: &Graph, id: ValueId, weight: ValueId) -> Option<Part> {
-    let &[_, n] = graph.as_const(weight)?.shape() else {
+    let shape = graph.as_const(weight)?.shape();
+    let n = *shape.get(columns_axis(graph.op(id))?)?;
+    if shape.len() != 2 {
         return None;
-    };
+    }
     let (dims, outer) = row_dims(graph, id)?;
     let only_columns = dims.iter().product::<usize>() == n;
     only_columns.then(|| Part {
         product: id,
-        bias: None,
+        steps: Vec::new(),
         dims,
         outer,
         columns: (0..n).collect(),
@@ -134,15 +150,19 @@ fn product(graph: &Graph, id: ValueId, weight: ValueId) -> Option<Part> {
     })
 }
 
-/// The product itself with a constant row added.
-fn with_bias(graph: &Graph, part: &Part, bias: ValueId) -> Option<Part> {
+/// A part after an op on its elements: by constant numbers, or by a constant row while the columns are in the product's order.
+fn with_step(graph: &Graph, id: ValueId, part: &Part) -> Option<Part> {
     let n = part.columns.len();
-    let is_row = graph.as_const(bias)?.shape() == [n];
-    let untouched = part.bias.is_none()
-        && part.dims.last() == Some(&n)
-        && part.columns.iter().copied().eq(0..n);
-    (is_row && untouched).then(|| Part {
-        bias: Some(bias),
+    let untouched = part.dims.last() == Some(&n) && part.columns.iter().copied().eq(0..n);
+    let mut constants = graph.operands(id).iter().filter_map(|v| graph.as_const(*v));
+    let by_columns =
+        constants.all(|c| c.shape().iter().all(|d| *d == 1) || untouched && c.shape() == [n]);
+    let others = graph.operands(id).iter();
+    let others = others.filter(|v| graph.as_const(**v).is_none()).count();
+    let (dims, outer) = row_dims(graph, id)?;
+    let kept = dims == part.dims && outer == part.outer;
+    (by_columns && others == 1 && kept).then(|| Part {
+        steps: [&part.steps[..], &[id]].concat(),
         ..part.clone()
     })
 }
@@ -175,7 +195,7 @@ fn moved(graph: &Graph, id: ValueId, op: &Op, part: &Part, rest: &[ValueId]) -> 
     };
     Some(Part {
         product: part.product,
-        bias: part.bias,
+        steps: part.steps.clone(),
         selects: columns.len() < part.columns.len(),
         dims,
         outer,
@@ -193,13 +213,19 @@ fn run(op: &Op, part: &Part, rest: &[&Tensor]) -> Option<Vec<usize>> {
     Some(moved.into_iter().map(|c| c as usize).collect())
 }
 
-/// All uses of a value end where columns are dropped.
-fn is_cut_up(graph: &Graph, parts: &BTreeMap<ValueId, Part>, id: ValueId) -> bool {
-    let ends = |user: &ValueId| {
-        let part = parts.get(user);
-        part.is_some_and(|part| part.selects || is_cut_up(graph, parts, *user))
-    };
-    !graph.is_output(id) && graph.users(id).iter().all(ends)
+/// Values of which all uses end where columns are dropped.
+fn cut_up(graph: &Graph, parts: &BTreeMap<ValueId, Part>) -> BTreeSet<ValueId> {
+    let mut found = BTreeSet::new();
+    for id in graph.topological().into_iter().rev() {
+        let ends = |user: &ValueId| {
+            let part = parts.get(user);
+            part.is_some_and(|part| part.selects || found.contains(user))
+        };
+        if !graph.is_output(id) && graph.users(id).iter().all(ends) {
+            found.insert(id);
+        }
+    }
+    found
 }
 
 /// Products of which several parts are joined, after elementwise ops and moves at most.
@@ -243,14 +269,27 @@ fn rejoined(graph: &Graph, parts: &BTreeMap<ValueId, Part>) -> BTreeSet<ValueId>
 fn build(graph: &mut Graph, id: ValueId, part: &Part, memo: &mut Memo) -> Result<ValueId, Cause> {
     let origin = graph.origin(id).to_vec();
     let product = graph.node(part.product).clone();
-    let &[x, weight] = &product.operands[..] else {
+    let (Some((x, weight)), Some(axis)) =
+        (product.operands.split_first(), columns_axis(&product.op))
+    else {
         return Ok(id);
     };
-    let weight = cut(graph, weight, &part.columns, memo)?;
-    let mut value = graph.add_node(Op::MatMul, &[x, weight], product.origin)?;
-    if let Some(bias) = part.bias {
-        let bias = cut(graph, bias, &part.columns, memo)?;
-        value = graph.add_node(Op::Binary(BinaryOp::Add), &[value, bias], origin.clone())?;
+    // The matrix, or its codes, scales and zero points.
+    let mut operands = vec![*x];
+    for value in weight {
+        operands.push(cut(graph, *value, axis, &part.columns, memo)?);
+    }
+    let mut value = graph.add_node(product.op, &operands, product.origin)?;
+    for step in &part.steps {
+        let step = graph.node(*step).clone();
+        let mut operands = Vec::new();
+        for operand in &step.operands {
+            operands.push(match graph.as_const(*operand) {
+                Some(_) => cut(graph, *operand, 0, &part.columns, memo)?,
+                None => value,
+            });
+        }
+        value = graph.add_node(step.op, &operands, step.origin)?;
     }
     // Symbols (and dims of 1) first, then to their place.
     let shape = graph.ty(id).shape.clone();
@@ -267,25 +306,29 @@ fn build(graph: &mut Graph, id: ValueId, part: &Part, memo: &mut Memo) -> Result
     Ok(value)
 }
 
-/// Columns of a constant matrix, or elements of a row.
+/// Columns of a constant, which lie along `axis`; all of it if it has the same for all columns.
 fn cut(
     graph: &mut Graph,
     value: ValueId,
+    axis: usize,
     columns: &[usize],
     memo: &mut Memo,
 ) -> Result<ValueId, Cause> {
     let Some(constant) = graph.as_const(value).cloned() else {
         return Ok(value);
     };
-    let key = (constant.name().to_string(), columns.to_vec());
+    if constant.shape().get(axis).is_none_or(|n| *n == 1) {
+        return Ok(value);
+    }
+    let key = (constant.name().to_string(), axis, columns.to_vec());
     let cut = match memo.get(&key) {
         Some(found) => found.clone(),
         None => {
             let each = constant.each_turn().par_iter();
-            let each: Result<Vec<_>, Cause> = each.map(|c| columns_of(c, columns)).collect();
+            let each: Result<Vec<_>, Cause> = each.map(|c| columns_of(c, axis, columns)).collect();
             let new = match Const::stack(each?) {
                 Some(stack) => Arc::new(stack),
-                None => columns_of(&constant, columns)?,
+                None => columns_of(&constant, axis, columns)?,
             };
             memo.insert(key, new.clone());
             new
@@ -296,14 +339,14 @@ fn cut(
 }
 
 /// As [`cut`], of one constant.
-fn columns_of(constant: &Const, columns: &[usize]) -> Result<Arc<Const>, Cause> {
+fn columns_of(constant: &Const, axis: usize, columns: &[usize]) -> Result<Arc<Const>, Cause> {
     let Some(tensor) = constant.tensor() else {
         let problem = format!("the bytes of `{}` are not at hand", constant.name());
         return Err(Cause::Unsupported(vec![problem]));
     };
     let bytes: Vec<u8> = columns.iter().flat_map(|c| c.to_le_bytes()).collect();
     let name = match (columns.first(), columns.last()) {
-        (Some(first), Some(last)) if last + 1 - first == columns.len() => {
+        (Some(first), Some(last)) if columns.iter().copied().eq(*first..=*last) => {
             format!("{}[{first}..{}]", constant.name(), last + 1)
         }
         _ => format!(
@@ -315,7 +358,7 @@ fn columns_of(constant: &Const, columns: &[usize]) -> Result<Arc<Const>, Cause> 
     let indices = columns.iter().map(|c| *c as i64).collect();
     let indices = Tensor::from_vec::<i64>(vec![columns.len()], indices);
     let indices = indices.map_err(|error| Cause::Unsupported(vec![error.to_string()]))?;
-    let axis = constant.shape().len() - 1;
-    let part = eval_op(&Op::Gather { axis }, &[tensor, &indices], &Bindings::new())?;
-    Ok(Arc::new(Const::new(name, part)))
+    let op = Op::Gather { axis };
+    let part = eval_op(&op, &[tensor, &indices], &Bindings::new())?;
+    Ok(Arc::new(Const::new(name, fold::spilled(&op, part)?)))
 }

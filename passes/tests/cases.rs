@@ -15,8 +15,8 @@ use common::{Random, assert_close};
 use llmc_ir::eval::fresh_states;
 use llmc_ir::{Bindings, Const, Graph, Module, Stage, eval_graph, parse_module, verify_module};
 use llmc_passes::{
-    BytesAndMacs, Quant, Sizes, columns, dequantise, egraph, fold, last_row, promote_state,
-    quantise, roll, shard, specialise, tables, unpack,
+    BytesAndMacs, Quant, Sizes, dequantise, egraph, fold, last_row, promote_state, quantise, roll,
+    shard, specialise, stored, tables, unpack,
 };
 
 const SEPARATOR: &str = "\n====\n";
@@ -105,9 +105,9 @@ fn absorb_dequantised_weights() {
 }
 
 #[test]
-fn split_packed_products() {
-    check("columns", Stage::Specialised, true, &|module| {
-        each(module, columns::split_products)
+fn store_what_is_rounded() {
+    check("stored", Stage::Specialised, true, &|module| {
+        each(module, stored::store_rounded)
     });
 }
 

@@ -22,16 +22,18 @@ enum Expected {
     Own,
     /// `expected.npz` of another dialect.
     Of(&'static str),
-    /// The last tokens' logits in `tests/cases/token_by_token`: activations are quantised over the range of each token, as ONNX Runtime does if it
-    /// is fed one token at a time.
-    TokenByToken(&'static str),
-    /// As `Own`, with this tolerance: attention is more exact than the file asks for.
-    Roughly(f64),
-    /// Nothing: it must compile and run.
-    Nothing,
+    /// `expected.npz` beside it by prefill, in which activations are quantised over the range of all tokens of the launch. By decode, where a launch
+    /// is a token, the last tokens' logits in `tests/cases/token_by_token`: those of ONNX Runtime fed one token at a time. By prefill, logits may be
+    /// off by `most`: where a zero point of the range of all tokens lies at a tie, the last bit of a sum moves the codes of all of them.
+    Dynamic { tokens: &'static str, most: f64 },
+    /// As `Own`, but this part of the logits may be off, by this much: they are rounded to codes themselves, and a sum that its order of additions
+    /// puts on the other side of a tie is a step of a code from then on. ONNX Runtime's own prefill and decode differ so.
+    Rounded { part: f64, most: f64 },
+    /// The logits in `tests/cases/logits`, computed in numpy from the file's weights: ONNX Runtime cannot run the file.
+    Stored(&'static str),
 }
 
-use Expected::{Nothing, Of, Own, Roughly, TokenByToken};
+use Expected::{Dynamic, Of, Own, Rounded, Stored};
 
 /// All files, by folder.
 const FILES: &[(&str, Expected)] = &[
@@ -46,7 +48,10 @@ const FILES: &[(&str, Expected)] = &[
     ("llama-tiny/mobius_static-cache", Own),
     (
         "llama-tiny/ort_quantize_dynamic",
-        TokenByToken("llama-tiny"),
+        Dynamic {
+            tokens: "llama-tiny",
+            most: TOLERANCE,
+        },
     ),
     ("llama-tiny/torch_dyn_eager_18", Own),
     ("llama-tiny/torch_dyn_eager_23", Own),
@@ -58,18 +63,36 @@ const FILES: &[(&str, Expected)] = &[
     ("llama-tiny/torch_ts_sdpa", Own),
     ("shakespeare/dynamo18", Own),
     ("shakespeare/dynamo23", Own),
-    ("shakespeare/dynq8", TokenByToken("shakespeare")),
+    (
+        "shakespeare/dynq8",
+        Dynamic {
+            tokens: "shakespeare",
+            most: 2e-3,
+        },
+    ),
     ("shakespeare/genai-fp32", Own),
     ("shakespeare/genai-int4", Own),
     ("shakespeare/optimum", Own),
-    ("shakespeare/qdq8", Roughly(1e-1)),
+    (
+        "shakespeare/qdq8",
+        Rounded {
+            part: 0.1,
+            most: 5e-3,
+        },
+    ),
     ("stories260K/dynamo18", Own),
     ("stories260K/dynamo23", Own),
-    ("stories260K/dynq8", TokenByToken("stories260K")),
+    (
+        "stories260K/dynq8",
+        Dynamic {
+            tokens: "stories260K",
+            most: 2e-2,
+        },
+    ),
     ("stories260K/genai-fp32", Of("stories260K/optimum")),
-    ("stories260K/genai-int4", Nothing),
+    ("stories260K/genai-int4", Stored("stories260K-int4")),
     ("stories260K/optimum", Own),
-    ("stories260K/qdq8", Roughly(1e-1)),
+    ("stories260K/qdq8", Own),
     ("families/gemma2/dynamo23", Own),
     ("families/gemma2/optimum", Own),
     ("families/phi/dynamo18", Own),
@@ -169,24 +192,22 @@ fn last_rows(logits: &Tensor, rows: usize) -> Tensor {
     Tensor::from_vec(vec![1, rows, *width], kept).unwrap()
 }
 
+/// The arrays that a file's logits are compared with.
+fn reference(models: &Path, file: &str, expected: Expected, via: &str) -> PathBuf {
+    let beside = |file: &str| models.join(file).join("expected.npz");
+    let stored = |folder: &str, name: &str| root().join(format!("tests/cases/{folder}/{name}.npz"));
+    match expected {
+        Dynamic { tokens, .. } if via == "decode" => stored("token_by_token", tokens),
+        Own | Dynamic { .. } | Rounded { .. } => beside(file),
+        Of(other) => beside(other),
+        Stored(name) => stored("logits", name),
+    }
+}
+
 /// Compiles a file and compares its logits by prefill and by decode; the errors relative to the range.
 fn errors(models: &Path, file: &str, expected: Expected) -> Result<Vec<f64>, String> {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let own = |file: &str| models.join(file).join("expected.npz");
-    let stored = |name: &str| root().join(format!("tests/cases/token_by_token/{name}.npz"));
-    let (source, tolerance): (Option<PathBuf>, f64) = match expected {
-        Own => (Some(own(file)), TOLERANCE),
-        Of(other) => (Some(own(other)), TOLERANCE),
-        TokenByToken(name) => (Some(stored(name)), TOLERANCE),
-        Roughly(tolerance) => (Some(own(file)), tolerance),
-        Nothing => (None, TOLERANCE),
-    };
-    let (tokens, logits) = match &source {
-        Some(source) => arrays(source),
-        None => arrays(&own("stories260K/optimum")),
-    };
-    npy::write_npy(path("ids.npy"), &tokens).unwrap();
     let run = |args: &[&str]| {
         let ran = llmc(args);
         match ran.code {
@@ -204,6 +225,8 @@ fn errors(models: &Path, file: &str, expected: Expected) -> Result<Vec<f64>, Str
     .concat())?;
     let mut all = Vec::new();
     for via in ["prefill", "decode"] {
+        let (tokens, logits) = arrays(&reference(models, file, expected, via));
+        npy::write_npy(path("ids.npy"), &tokens).unwrap();
         let files = [
             "--tokens",
             text(&ids),
@@ -213,14 +236,17 @@ fn errors(models: &Path, file: &str, expected: Expected) -> Result<Vec<f64>, Str
             via,
         ];
         run(&[&["eval", text(&binary)][..], &files].concat())?;
-        if source.is_none() {
-            continue;
-        }
         let rows = last_rows(&npy::read_npy(&found).unwrap(), logits.shape()[1]);
-        let error = compare(&rows, &logits, tolerance).unwrap();
+        let error = compare(&rows, &logits, TOLERANCE).unwrap();
         all.push(error.relative_error());
-        if !error.is_match() {
-            return Err(format!("via {via}: {error:?}"));
+        let off = error.mismatches as f64 / error.elements as f64;
+        let fits = match expected {
+            Rounded { part, most } => off <= part && error.relative_error() <= most,
+            Dynamic { most, .. } if via == "prefill" => error.relative_error() <= most,
+            Own | Of(_) | Dynamic { .. } | Stored(_) => error.is_match(),
+        };
+        if !fits {
+            return Err(format!("via {via}, {off:.1e} of them: {error:?}"));
         }
     }
     Ok(all)
@@ -304,6 +330,7 @@ fn number(
             scale,
             mask,
             softcap,
+            ..
         } => format!(
             "attention {heads} {kv_heads} {head_dim} {:.5} {mask:?} {softcap:?}",
             scale.get()

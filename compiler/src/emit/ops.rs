@@ -4,8 +4,8 @@ use super::linear::{Atom, Linear};
 use super::{Done, Emitter, short};
 use crate::tile::{Copy, Expr, Extent, Op, OpKind, Operand, Place, Space, View};
 use llmc_isa::inst::{
-    AttFin, AttInit, AttStep, DmaGather, DmaLoad, DmaPush, DmaScatter, DmaStore, MxuMm, MxuMmq,
-    VpuBinary, VpuFill, VpuInt, VpuQuant, VpuReduce, VpuSelect, VpuUnary,
+    AttFin, AttInit, AttRound, AttStep, DmaGather, DmaLoad, DmaPush, DmaScatter, DmaStore, MxuMm,
+    MxuMmq, VpuBinary, VpuFill, VpuInt, VpuQuant, VpuReduce, VpuSelect, VpuUnary,
 };
 use llmc_isa::{DAddr, DType, Ext, IndexType, Inst, Reg, SAddr, Scope, VOp, Val};
 
@@ -525,6 +525,49 @@ pub fn inst(e: &mut Emitter, op: &Op) -> Done<Inst> {
             ..AttStep::default()
         }
         .into(),
+        OpKind::AttRound {
+            state,
+            q,
+            q_s0,
+            q_s1,
+            k,
+            k_s0,
+            v,
+            v_s0,
+            rows,
+            heads,
+            d,
+            kv,
+            q_pos,
+            kv_pos,
+            by,
+            causal,
+            window,
+            weigh,
+            kv_type,
+        } => AttRound {
+            state: saddr(e, state)?,
+            q: saddr(e, q)?,
+            q_s0: *q_s0,
+            q_s1: *q_s1,
+            k: saddr(e, k)?,
+            k_s0: *k_s0,
+            v: saddr(e, v)?,
+            v_s0: *v_s0,
+            rows: extent(e, rows)?,
+            heads: short(*heads)?,
+            d: short(*d)?,
+            kv: extent(e, kv)?,
+            q_pos: scalar(e, q_pos)?,
+            kv_pos: scalar(e, kv_pos)?,
+            by: saddr(e, by)?,
+            causal: *causal,
+            window: *window,
+            weigh: *weigh,
+            kv_type: *kv_type,
+            ..AttRound::default()
+        }
+        .into(),
         OpKind::AttFin {
             dst,
             dst_s0,
@@ -533,6 +576,7 @@ pub fn inst(e: &mut Emitter, op: &Op) -> Done<Inst> {
             rows,
             heads,
             d,
+            weighed,
         } => AttFin {
             dst: saddr(e, dst)?,
             dst_s0: *dst_s0,
@@ -541,6 +585,7 @@ pub fn inst(e: &mut Emitter, op: &Op) -> Done<Inst> {
             rows: extent(e, rows)?,
             heads: short(*heads)?,
             d: short(*d)?,
+            weighed: *weighed,
         }
         .into(),
     })

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use llmc_ir::{
-    Bindings, Dim, Graph, MaskForm, MaskKind, Op, Real, Tables, Type, ValueId, eval_op, infer,
+    Bindings, Dim, Graph, MaskForm, MaskKind, Op, RangeOf, Real, Tables, Type, ValueId, eval_op,
+    infer,
 };
 use llmc_tensor::{DType, Tensor};
 
@@ -73,6 +74,8 @@ pub struct Lower<'m> {
     pub(super) depth: usize,
     /// ONNX node that new graph nodes come from.
     pub(super) origin: String,
+    /// What dynamic quantisation takes its range of.
+    pub(super) dynamic_range: RangeOf,
     /// How often each name of a constant was asked for.
     const_names: BTreeMap<String, usize>,
     tables: Tables,
@@ -130,6 +133,7 @@ impl<'m> Lower<'m> {
             emit_constants: false,
             depth: 0,
             origin: String::new(),
+            dynamic_range: RangeOf::default(),
             const_names: BTreeMap::new(),
             tables: Tables::default(),
         }

@@ -44,7 +44,7 @@ pub mod widen;
 
 use std::path::Path;
 
-use llmc_ir::{Graph, Op, Stage, VerifyError, verify};
+use llmc_ir::{Graph, Op, RangeOf, Stage, VerifyError, verify};
 use llmc_passes::{Elapsed, Omitted, Steps};
 
 pub use error::{Category, ImportError, Problem};
@@ -66,6 +66,8 @@ pub struct ImportOptions {
     pub max_positions: Option<u64>,
     /// Whether layers may be left out that are like those before them; [`Imported::omitted`] has what differs in them.
     pub shorten: bool,
+    /// What dynamic quantisation of activations takes its range of.
+    pub dynamic_range: RangeOf,
 }
 
 /// A cache that comes in and goes out again, one tensor longer.
@@ -182,6 +184,7 @@ fn import_timed(
     let space = roles.space(usize::try_from(max_positions).unwrap_or(usize::MAX));
     let hidden = shortened.as_ref().map(|s| &s.hidden);
     let mut lower = Lower::new(&model, &roles, space, hidden);
+    lower.dynamic_range = options.dynamic_range;
     problems.extend(lower.run());
     if problems.is_empty() {
         problems.extend(lower.outputs());

@@ -161,19 +161,10 @@ impl Lower<'_> {
         Some((node(table), node(indices)))
     }
 
-    /// True for heads, scores and weights of attention over a cache, which are not rounded on the way; notes it.
-    ///
-    /// # Errors
-    /// If the type is not known.
-    pub(super) fn within_attention(&mut self, val: &Val) -> Result<bool, OpError> {
-        let cached = self.roles.inputs.iter().any(|(_, i)| i.role == Role::Past);
-        let within = cached && self.ty(val)?.rank() == 4;
-        if within {
-            self.notes.insert(String::from(
-                "the file quantises scores and weights of attention; here attention works in f32, which is more exact",
-            ));
-        }
-        Ok(within)
+    /// True for models with a cache of earlier tokens.
+    pub(super) fn has_cache(&self) -> bool {
+        let mut inputs = self.roles.inputs.iter();
+        inputs.any(|(_, input)| input.role == Role::Past)
     }
 
     /// True if every use of a value, by a node as an operand of this number, satisfies `fits`, and it is no output.

@@ -96,6 +96,7 @@ pub fn walk(
             | Inst::VpuQuant(_)
             | Inst::AttInit(_)
             | Inst::AttStep(_)
+            | Inst::AttRound(_)
             | Inst::AttFin(_) => visit(
                 times,
                 &inst.resolve(&regs).map_err(|e| fail(e.to_string()))?,

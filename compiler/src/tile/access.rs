@@ -1,5 +1,7 @@
 //! Which bytes an [`Op`] touches: the one place that says so, for synchronisation, placement and their checkers.
 
+use llmc_isa::access::ROUND_BY_BYTES;
+
 use super::expr::Expr;
 use super::program::{Copy, Extent, Op, OpKind, Operand, View};
 
@@ -374,6 +376,49 @@ impl Op {
                     regions,
                 }
             }
+            OpKind::AttRound {
+                state,
+                q,
+                q_s0,
+                q_s1,
+                k,
+                k_s0,
+                v,
+                v_s0,
+                rows,
+                heads,
+                d,
+                kv,
+                q_pos: _,
+                kv_pos: _,
+                by,
+                causal: _,
+                window: _,
+                weigh,
+                kv_type,
+            } => {
+                let row = Extent::from(*d * kv_type.bytes());
+                let heads_ext = Extent::from(*heads);
+                let mut regions = vec![
+                    Region::new(Read, by, &[], Extent::from(ROUND_BY_BYTES as u32)),
+                    Region::new(
+                        Read,
+                        q,
+                        &[(*q_s0, rows), (*q_s1, &heads_ext)],
+                        Extent::from(*d * 4),
+                    ),
+                    Region::new(Read, k, &[(*k_s0, kv)], row.clone()),
+                    att_state(Read, state, rows, *heads, *d),
+                ];
+                if *weigh {
+                    regions.push(Region::new(Read, v, &[(*v_s0, kv)], row));
+                }
+                regions.push(att_state(Write, state, rows, *heads, *d));
+                Accesses {
+                    guards: vec![rows.clone(), heads_ext, kv.clone()],
+                    regions,
+                }
+            }
             OpKind::AttFin {
                 dst,
                 dst_s0,
@@ -382,6 +427,7 @@ impl Op {
                 rows,
                 heads,
                 d,
+                weighed: _,
             } => {
                 let heads_ext = Extent::from(*heads);
                 let out = Region::new(

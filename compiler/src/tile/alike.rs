@@ -32,7 +32,9 @@ impl Program {
             shape.into_iter().any(sized) || !in_dram(r.view.place) && uses(&r.view.offset, var)
         });
         let masks = match &op.kind {
-            OpKind::AttStep { q_pos, kv_pos, .. } => uses(q_pos, var) || uses(kv_pos, var),
+            OpKind::AttStep { q_pos, kv_pos, .. } | OpKind::AttRound { q_pos, kv_pos, .. } => {
+                uses(q_pos, var) || uses(kv_pos, var)
+            }
             _ => false,
         };
         !moves && !masks && !accesses.guards.iter().any(sized)

@@ -317,7 +317,10 @@ rows! {
         "att_step" AttStep {
             state q q_s0 q_s1 k k_s0 v v_s0 rows heads d kv q_pos kv_pos scale causal window softcap kv_type
         }
-        "att_fin" AttFin { dst dst_s0 dst_s1 state rows heads d }
+        "att_round" AttRound {
+            state q q_s0 q_s1 k k_s0 v v_s0 rows heads d kv q_pos kv_pos by causal window weigh kv_type
+        }
+        "att_fin" AttFin { dst dst_s0 dst_s1 state rows heads d weighed }
     }
 }
 

@@ -418,6 +418,28 @@ pub enum OpKind {
         softcap: f32,
         kv_type: DType,
     },
+    /// `att.round` over one KV block.
+    AttRound {
+        state: View,
+        q: View,
+        q_s0: u32,
+        q_s1: u32,
+        k: View,
+        k_s0: u32,
+        v: View,
+        v_s0: u32,
+        rows: Extent,
+        heads: u32,
+        d: u32,
+        kv: Extent,
+        q_pos: Expr,
+        kv_pos: Expr,
+        by: View,
+        causal: bool,
+        window: u32,
+        weigh: bool,
+        kv_type: DType,
+    },
     /// `att.fin`.
     AttFin {
         dst: View,
@@ -427,5 +449,6 @@ pub enum OpKind {
         rows: Extent,
         heads: u32,
         d: u32,
+        weighed: bool,
     },
 }

@@ -316,6 +316,7 @@ impl<'a> Machine<'a> {
                         .mul_add(*scale, *bias);
                     let value = match op {
                         UnaryFn::Copy => x,
+                        UnaryFn::Relu => x.max(0.0),
                         UnaryFn::Rsqrt => 1.0 / x.sqrt(),
                         UnaryFn::Silu => x / (1.0 + (-x).exp()),
                         UnaryFn::Tanh => x.tanh(),
@@ -334,14 +335,29 @@ impl<'a> Machine<'a> {
                     let value = match op {
                         ReduceFn::Sum => all.iter().sum(),
                         ReduceFn::Maxr => all.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+                        ReduceFn::Minr => all.iter().copied().fold(f32::INFINITY, f32::min),
                         ReduceFn::Sumsq => all.iter().map(|x| x * x).sum(),
                         other => panic!("this machine has no {}", other.name()),
                     };
                     self.set(core, self.operand(core, dst, [i, j, 0]), dst.dtype, value);
                 }
             }
-            OpKind::MatMulCodes { .. } | OpKind::Quant { .. } => {
-                panic!("this machine has no codes")
+            OpKind::MatMulCodes { .. } => panic!("this machine has no products with codes"),
+            OpKind::Quant {
+                op,
+                dst,
+                a,
+                scale,
+                zero,
+                n,
+            } => {
+                let [n0, n1, n2] = [0, 1, 2].map(|i| self.ext(core, &n[i]));
+                for (i, j, l) in cube(n0, n1, n2) {
+                    let of = [a, scale, zero]
+                        .map(|o| self.get(core, self.operand(core, o, [i, j, l]), o.dtype));
+                    let to = self.operand(core, dst, [i, j, l]);
+                    self.set(core, to, dst.dtype, op.apply(of));
+                }
             }
             OpKind::Fill { dst, n, value } => {
                 let [n0, n1, n2] = [0, 1, 2].map(|i| self.ext(core, &n[i]));
@@ -370,6 +386,7 @@ impl<'a> Machine<'a> {
                 }
             }
             OpKind::AttStep { .. } => self.att_step(core, &op.kind),
+            OpKind::AttRound { .. } => self.att_round(core, &op.kind),
             OpKind::AttFin {
                 dst,
                 dst_s0,
@@ -378,16 +395,96 @@ impl<'a> Machine<'a> {
                 rows,
                 heads,
                 d,
+                weighed,
             } => {
                 let (dst, state) = (self.start(core, dst), self.start(core, state));
                 let size = *d as usize + 2;
                 for (row, head, i) in cube(self.ext(core, rows), *heads as usize, *d as usize) {
                     let from = state.1 + (row * *heads as usize + head) * size * 4;
                     let sum = self.get(core, (state.0, from + 4), DType::F32);
-                    let value = self.get(core, (state.0, from + 8 + i * 4), DType::F32) / sum;
+                    let by = if *weighed { 1.0 } else { sum };
+                    let value = self.get(core, (state.0, from + 8 + i * 4), DType::F32) / by;
                     let to = dst.1 + row * *dst_s0 as usize + head * *dst_s1 as usize + i * 4;
                     self.set(core, (dst.0, to), DType::F32, value);
                 }
+            }
+        }
+    }
+
+    fn att_round(&mut self, core: usize, kind: &OpKind) {
+        let OpKind::AttRound {
+            state,
+            q,
+            q_s0,
+            q_s1,
+            k,
+            k_s0,
+            v,
+            v_s0,
+            rows,
+            heads,
+            d,
+            kv,
+            q_pos,
+            kv_pos,
+            by,
+            causal,
+            window,
+            weigh,
+            kv_type,
+        } = kind
+        else {
+            return;
+        };
+        let [state, q, k, v, by] = [state, q, k, v, by].map(|v| self.start(core, v));
+        let by: Vec<f32> = (0..10)
+            .map(|i| self.get(core, (by.0, by.1 + i * 4), DType::F32))
+            .collect();
+        let round = |x: f32, codes: &[f32]| match codes[0] {
+            0.0 => x,
+            step => {
+                let code = (x / step).round_ties_even() + codes[1];
+                (code.clamp(codes[2], codes[3]) - codes[1]) * step
+            }
+        };
+        let (q_pos, kv_pos) = (self.eval(core, q_pos), self.eval(core, kv_pos));
+        let (rows, kv) = (self.ext(core, rows), self.ext(core, kv));
+        let (d, heads, size) = (*d as usize, *heads as usize, kv_type.bytes() as usize);
+        for (row, head, j) in cube(rows, heads, kv) {
+            let (p, at) = (q_pos + row as i64, kv_pos + j as i64);
+            if (*causal && at > p) || (*window > 0 && at <= p - i64::from(*window)) {
+                continue;
+            }
+            let query = q.1 + row * *q_s0 as usize + head * *q_s1 as usize;
+            let mut score = 0.0;
+            for i in 0..d {
+                let x = self.get(core, (q.0, query + i * 4), DType::F32);
+                score += x * self.get(core, (k.0, k.1 + j * *k_s0 as usize + i * size), *kv_type);
+            }
+            score *= by[0];
+            if by[1] > 0.0 {
+                score = by[1] * (score / by[1]).tanh();
+            }
+            score = round(score, &by[2..6]);
+            let base = state.1 + (row * heads + head) * (d + 2) * 4;
+            let (most, sum) = ((state.0, base), (state.0, base + 4));
+            let (m, l) = (
+                self.get(core, most, DType::F32),
+                self.get(core, sum, DType::F32),
+            );
+            if !*weigh {
+                let new = m.max(score);
+                let l = l * (m - new).exp() + (score - new).exp();
+                self.set(core, most, DType::F32, new);
+                self.set(core, sum, DType::F32, l);
+                continue;
+            }
+            let weight = round((score - m).exp() / l, &by[6..10]);
+            for i in 0..d {
+                let to = (state.0, base + 8 + i * 4);
+                let x = self.get(core, (v.0, v.1 + j * *v_s0 as usize + i * size), *kv_type);
+                let sum = self.get(core, to, DType::F32) + weight * x;
+                self.set(core, to, DType::F32, sum);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Ops of language models: masks, norms, rotary embedding, attention.
 
 use super::{Eval, text};
-use crate::op::{MaskForm, MaskKind};
+use crate::op::{Codes, MaskForm, MaskKind};
 use llmc_tensor::Tensor;
 
 pub(super) fn mask(kind: MaskKind, form: MaskForm, shape: Vec<usize>) -> Eval<Tensor> {
@@ -76,6 +76,11 @@ pub(super) fn rope(
     Tensor::from_f64(x.dtype(), x.shape(), &out).map_err(text)
 }
 
+/// A number rounded to codes and back, if there are any.
+fn rounded(codes: Option<Codes>, x: f64) -> f64 {
+    codes.map_or(x, |codes| codes.round_trip(x as f32).into())
+}
+
 /// The attributes of attention, in f64.
 pub(super) struct Attention {
     pub(super) heads: usize,
@@ -84,6 +89,8 @@ pub(super) struct Attention {
     pub(super) scale: f64,
     pub(super) mask: MaskKind,
     pub(super) softcap: Option<f64>,
+    pub(super) scores: Option<Codes>,
+    pub(super) weights: Option<Codes>,
 }
 
 impl Attention {
@@ -122,7 +129,8 @@ impl Attention {
         let scores: Vec<(usize, f64)> = seen
             .map(|(j, key)| {
                 let score = self.scale * query.iter().zip(key).map(|(q, k)| q * k).sum::<f64>();
-                (j, self.softcap.map_or(score, |c| c * (score / c).tanh()))
+                let score = self.softcap.map_or(score, |c| c * (score / c).tanh());
+                (j, rounded(self.scores, score))
             })
             .collect();
         let max = scores
@@ -131,7 +139,7 @@ impl Attention {
             .fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = scores.iter().map(|(_, s)| (s - max).exp()).sum();
         for (j, score) in scores {
-            let p = (score - max).exp() / sum;
+            let p = rounded(self.weights, (score - max).exp() / sum);
             out.iter_mut()
                 .zip(&values[j * d..])
                 .for_each(|(o, v)| *o += p * v);

@@ -193,7 +193,7 @@ fn kernel(op: &Op, operands: &[&Tensor], dtype: DType, shape: Vec<usize>) -> Eva
             math::matmul(x, &weight, shape)
         }
         (Op::RoundTrip(codes), [x, scale, zero]) => quant::round_trip(*codes, [x, scale, zero]),
-        (Op::DynamicRoundTrip, [x]) => quant::dynamic_round_trip(x),
+        (Op::DynamicRoundTrip(range), [x]) => quant::dynamic_round_trip(*range, x),
         (Op::PositionRows { start, short, .. }, [table]) => {
             let (start, rows) = (constant(start)?, table.shape()[0]);
             let total = start.saturating_add(shape[0] as i64);
@@ -236,6 +236,8 @@ fn kernel(op: &Op, operands: &[&Tensor], dtype: DType, shape: Vec<usize>) -> Eva
                 scale,
                 mask,
                 softcap,
+                scores,
+                weights,
             },
             [q, k, v],
         ) => {
@@ -246,6 +248,8 @@ fn kernel(op: &Op, operands: &[&Tensor], dtype: DType, shape: Vec<usize>) -> Eva
                 scale: f64::from(scale.get()),
                 mask: *mask,
                 softcap: softcap.map(|c| f64::from(c.get())),
+                scores: *scores,
+                weights: *weights,
             };
             attention.eval(q, k, v)
         }

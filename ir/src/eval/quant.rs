@@ -2,6 +2,7 @@
 
 use super::values::walk;
 use super::{Eval, text};
+use crate::op::{Codes, RangeOf, Real};
 use llmc_tensor::{DType, Tensor};
 
 /// `(codes - zero) * scale`.
@@ -50,44 +51,43 @@ fn positions(shape: &[usize], by: &[usize], axis: usize, block: usize) -> Vec<us
 
 /// `x` rounded to codes of `dtype` and back: ties to even, saturating.
 pub(super) fn round_trip(dtype: DType, [x, scale, zero]: [&Tensor; 3]) -> Eval<Tensor> {
-    let (lo, hi) = range(dtype)?;
+    if !dtype.is_int() || dtype.bits() > 16 {
+        return Err(format!("{dtype} is no type of codes"));
+    }
     let (scales, zeros) = (scale.to_f32_vec(), zero.to_i64_vec().map_err(text)?);
     let values = x.to_f32_vec();
     let out = values.iter().enumerate().map(|(i, v)| {
-        let (s, z) = (scales[i % scales.len()], zeros[i % zeros.len()] as f32);
-        let code = ((v / s).round_ties_even() + z).clamp(lo, hi);
-        f64::from((code - z) * s)
+        let codes = Codes {
+            dtype,
+            scale: Real::new(scales[i % scales.len()]),
+            zero: zeros[i % zeros.len()] as i32,
+        };
+        f64::from(codes.round_trip(*v))
     });
     Tensor::from_f64(x.dtype(), x.shape(), &out.collect::<Vec<_>>()).map_err(text)
 }
 
-/// Each row rounded to 256 codes over its range, 0 included, and back, as ONNX's `DynamicQuantizeLinear` does.
-pub(super) fn dynamic_round_trip(x: &Tensor) -> Eval<Tensor> {
+/// Each row, or all of it, rounded to 256 codes over its range, 0 included, and back, as ONNX's `DynamicQuantizeLinear` does.
+pub(super) fn dynamic_round_trip(of: RangeOf, x: &Tensor) -> Eval<Tensor> {
     let mut values = x.to_f32_vec();
-    let width = x.shape().last().copied().unwrap_or(1).max(1);
-    for row in values.chunks_mut(width) {
+    let run = match of {
+        RangeOf::Row => x.shape().last().copied().unwrap_or(1),
+        RangeOf::All => values.len(),
+    };
+    for row in values.chunks_mut(run.max(1)) {
         let low = row.iter().copied().fold(0.0, f32::min);
         let high = row.iter().copied().fold(0.0, f32::max);
         let scale = ((high - low) / 255.0).max(f32::MIN_POSITIVE);
         let zero = (0.0 - low / scale).round_ties_even().clamp(0.0, 255.0);
+        let codes = Codes {
+            dtype: DType::U8,
+            scale: Real::new(scale),
+            zero: zero as i32,
+        };
         for v in row {
-            let code = ((*v / scale).round_ties_even() + zero).clamp(0.0, 255.0);
-            *v = (code - zero) * scale;
+            *v = codes.round_trip(*v);
         }
     }
     let values: Vec<f64> = values.into_iter().map(f64::from).collect();
     Tensor::from_f64(x.dtype(), x.shape(), &values).map_err(text)
-}
-
-/// The codes of an integer type.
-fn range(dtype: DType) -> Eval<(f32, f32)> {
-    let bits = i32::try_from(dtype.bits()).map_err(|e| e.to_string())?;
-    if !dtype.is_int() || bits > 16 {
-        return Err(format!("{dtype} is no type of codes"));
-    }
-    let all = 2f32.powi(bits);
-    Ok(match dtype.is_signed_int() {
-        true => (-all / 2.0, all / 2.0 - 1.0),
-        false => (0.0, all - 1.0),
-    })
 }

@@ -77,7 +77,7 @@ pub(super) fn layout_rule(
                 false => apart_from(x, &[x.rank().saturating_sub(1)]),
             }
         }
-        (Op::DynamicRoundTrip, [x]) => apart_from(x, &[x.rank().saturating_sub(1)]),
+        (Op::DynamicRoundTrip(_), [x]) => apart_from(x, &[x.rank().saturating_sub(1)]),
         (Op::RmsNorm { .. }, [x, w]) => {
             replicated(&[w], "weights")?;
             let last = x.shape.last();

@@ -176,7 +176,7 @@ fn shape_rule(op: &Op, operands: &[&Type], tables: &Tables) -> Rule<Type> {
             quant::matmul(x, *block, *transposed, [codes, scale, zero])
         }
         (Op::RoundTrip(dtype), [x, scale, zero]) => quant::round_trip(*dtype, [x, scale, zero]),
-        (Op::DynamicRoundTrip, [x]) => {
+        (Op::DynamicRoundTrip(_), [x]) => {
             float(x)?;
             check(x.rank() > 0, || "the operand needs a dim".into())?;
             Ok(same(x))
@@ -251,10 +251,15 @@ fn shape_rule(op: &Op, operands: &[&Type], tables: &Tables) -> Rule<Type> {
                 heads,
                 kv_heads,
                 head_dim,
+                scores,
+                weights,
                 ..
             },
             [q, k, v],
-        ) => attention(*heads, *kv_heads, *head_dim, [q, k, v]),
+        ) => {
+            quant::codes(scores.iter().chain(weights))?;
+            attention(*heads, *kv_heads, *head_dim, [q, k, v])
+        }
         (Op::SiluMul, [g, u]) => {
             float(g)?;
             same_dtype(g, u)?;

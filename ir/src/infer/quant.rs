@@ -2,6 +2,7 @@
 
 use super::{Rule, check, equal, float};
 use crate::dim::Dim;
+use crate::op::Codes;
 use crate::types::Type;
 use llmc_tensor::DType;
 
@@ -56,6 +57,24 @@ pub(super) fn matmul(x: &Type, block: usize, transposed: bool, weight: [&Type; 3
     equal("the dims that are summed over", &k, &codes.shape[along])?;
     shape.push(codes.shape[1 - along].clone());
     Ok(Type::new(x.dtype, shape))
+}
+
+/// Codes that numbers can go through.
+pub(super) fn codes<'a>(all: impl Iterator<Item = &'a Codes>) -> Rule<()> {
+    for codes in all {
+        let (low, high) = codes.range();
+        check(codes.dtype.is_int() && codes.dtype.bits() <= 16, || {
+            format!("{} is no type of codes", codes.dtype)
+        })?;
+        check((low..=high).contains(&(codes.zero as f32)), || {
+            format!("zero point {} is not a code of {}", codes.zero, codes.dtype)
+        })?;
+        let scale = codes.scale.get();
+        check(scale.is_finite() && scale != 0.0, || {
+            format!("the scale of codes is {scale}")
+        })?;
+    }
+    Ok(())
 }
 
 /// Floats through codes and back.

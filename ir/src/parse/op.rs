@@ -2,7 +2,9 @@
 
 use super::parse_list;
 use crate::dim::Dim;
-use crate::op::{BinaryOp, CmpOp, MaskForm, MaskKind, Op, Real, ReduceOp, ScatterOp, UnaryOp};
+use crate::op::{
+    BinaryOp, CmpOp, MaskForm, MaskKind, Op, RangeOf, Real, ReduceOp, ScatterOp, UnaryOp,
+};
 use crate::text::Cursor;
 use std::collections::BTreeMap;
 
@@ -95,6 +97,9 @@ impl<'a> Attributes<'a> {
         })
     }
 }
+
+/// What codes are written as.
+const CODES: &str = "a type, a scale and a zero point as u8:0.5:128";
 
 fn real(word: &str) -> Option<Real> {
     word.parse().ok().map(Real::new)
@@ -195,7 +200,10 @@ fn build_taking(name: &str, a: &mut Attributes<'_>) -> Result<Op, String> {
             transposed: a.flag("transposed")?,
         },
         "round_trip" => Op::RoundTrip(a.take("codes", "an element type", |w| w.parse().ok())?),
-        "dynamic_round_trip" => Op::DynamicRoundTrip,
+        "dynamic_round_trip" => {
+            let named = |w: &str| RangeOf::ALL.iter().copied().find(|r| r.name() == w);
+            Op::DynamicRoundTrip(a.take("range", "row or all", named)?)
+        }
         "position_rows" => Op::PositionRows {
             start: a.dim("start")?,
             rows: a.dim("rows")?,
@@ -232,6 +240,8 @@ fn build_taking(name: &str, a: &mut Attributes<'_>) -> Result<Op, String> {
             scale: a.real("scale")?,
             mask: a.mask()?,
             softcap: a.maybe("softcap", "a real number", real)?,
+            scores: a.maybe("scores", CODES, |w| w.parse().ok())?,
+            weights: a.maybe("weights", CODES, |w| w.parse().ok())?,
         },
         "silu_mul" => Op::SiluMul,
         "last_row" => Op::LastRow {

@@ -53,6 +53,7 @@ impl Inst {
                 })
             }),
             Inst::AttStep(i) => one_of("kv_type", i.kv_type, KV_TYPES),
+            Inst::AttRound(i) => one_of("kv_type", i.kv_type, KV_TYPES),
             Inst::CtlLi(_)
             | Inst::CtlAddi(_)
             | Inst::CtlMadd(_)

@@ -663,8 +663,58 @@ instructions! {
         kv_first: Val @ 60..64,
     }
 
+    /// Takes one block of keys and values into attention that rounds its scores and weights to codes and back. All blocks come twice,
+    /// because a weight is rounded when it has been divided by the sum of all: first for the maximum and the sum, then, with `weigh`, for the values.
+    /// `by` is `[scale, softcap, codes of scores[4], codes of weights[4]]`, contiguous; codes are `[step, zero, low, high]`:
+    /// `round(x) = step == 0 ? x : (min(max(rte(x / step) + zero, low), high) - zero) * step`, rte to the nearest integer, ties to even.
+    /// What is visible is as in `att.step`; `s[j] = round(softcap(scale * dot(q, k[j])))` by the codes of scores.
+    /// `M = max(m, max s); l = l * exp(m - M); m = M; for j ascending: l = l + exp(s[j] - M)`; values are not read. With `weigh`:
+    /// `for j ascending: acc = fma(round(exp(s[j] - m) / l), v[j], acc)` by the codes of weights.
+    AttRound att_round = 0x53 "att.round" on att {
+        /// State.
+        state: SAddr @ 4..8,
+        /// Queries, f32, head dimension contiguous.
+        q: SAddr @ 8..12,
+        /// Bytes between query rows.
+        q_s0: u32 @ 23..26,
+        /// Bytes between query heads.
+        q_s1: u32 @ 26..29,
+        /// Keys, head dimension contiguous.
+        k: SAddr @ 12..16,
+        /// Bytes between key rows.
+        k_s0: u32 @ 29..32,
+        /// Values, head dimension contiguous.
+        v: SAddr @ 16..20,
+        /// Bytes between value rows.
+        v_s0: u32 @ 32..35,
+        /// Query rows.
+        rows: Ext @ 20..23,
+        /// Query heads.
+        heads: u16 @ 2..4,
+        /// Head dimension.
+        d: u16 @ 41..43,
+        /// Rows of the block.
+        kv: Ext @ 35..38,
+        /// Position of query row 0.
+        q_pos: Val @ 44..48,
+        /// Position of block row 0.
+        kv_pos: Val @ 48..52,
+        /// Factor, limit and codes of the scores and weights, ten f32.
+        by: SAddr @ 52..56,
+        /// Hide positions after the query.
+        causal: bool @ 1..2,
+        /// Positions seen back from the query, itself included; 0 for all.
+        window: u32 @ 38..41,
+        /// The maxima and sums are known: weigh the values.
+        weigh: bool @ 56..57,
+        /// Element type of keys and values: a float type, i8 or i4.
+        kv_type: DType @ 43..44,
+        /// First position that is no padding; earlier ones are hidden.
+        kv_first: Val @ 60..64,
+    }
+
     /// Ends streaming attention.
-    /// `dst[row,head,..] = l == 0 ? 0 : acc / l`
+    /// `dst[row,head,..] = weighed ? acc : l == 0 ? 0 : acc / l`
     AttFin att_fin = 0x52 "att.fin" on att {
         /// Result, f32, head dimension contiguous.
         dst: SAddr @ 4..8,
@@ -680,5 +730,7 @@ instructions! {
         heads: u16 @ 2..4,
         /// Head dimension.
         d: u16 @ 24..26,
+        /// The values were weighed by `att.round`.
+        weighed: bool @ 1..2,
     }
 }

@@ -168,7 +168,7 @@ fn words() -> impl Strategy<Value = Word> {
                 (word[60], word[61]) = ([0, 16, 32, 64][usize::from(word[60]) % 4], 0);
                 word[63] &= u8::from(word[2] >= 6);
             }
-            "att.step" => word[43] = [0, 1, 2, 3, 4, 6, 8][usize::from(word[43]) % 7],
+            "att.step" | "att.round" => word[43] = [0, 1, 2, 3, 4, 6, 8][usize::from(word[43]) % 7],
             "vpu." if row.name == "VpuInt" => {
                 for last in [16, 29, 42] {
                     let dtype = 5 + (word[last] >> 1) % 5;

@@ -255,6 +255,13 @@ pub fn describe(inst: &Inst) -> Description {
              keys, values and state",
             MEMORY,
         ),
+        Inst::AttRound(_) => (
+            "`att.startup_cycles + ceil(w*rows*heads*kv*d / att.macs_per_cycle) + ceil(rows*heads*kv / att.exps_per_cycle)`, hidden rows included; w is 2 with `weigh`, else 1",
+            "",
+            "w\\*rows\\*heads\\*kv\\*d of `mac_f32` if keys and values are f32, else of `mac_bf16`; `vpu`: rows\\*heads\\*kv, and w\\*kv\\*d for codes of i8 or i4; \
+             `sram`: bytes of queries, keys, state, what it rounds by and, with `weigh`, values",
+            MEMORY,
+        ),
         Inst::AttFin(_) => (
             "`att.startup_cycles + ceil(rows*heads*d / att.macs_per_cycle)`",
             "",

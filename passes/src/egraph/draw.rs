@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use llmc_ir::{Bindings, Dim, MaskKind, Op, Type};
+use llmc_ir::{Bindings, Codes, Dim, MaskKind, Op, Real, Type};
 use llmc_tensor::{DType, Tensor};
 
 use super::lang::{Attr, Heads};
@@ -258,6 +258,25 @@ impl Draw {
             heads: self.pick(&[1, 2, 4]),
             head_dim: self.pick(&[2, 4]),
         }
+    }
+
+    /// Codes without ties among round numbers.
+    pub fn codes(&mut self) -> Codes {
+        Codes {
+            dtype: self.pick(&[DType::U8, DType::I8]),
+            scale: Real::new(self.pick(&[0.03, 0.007, 0.7])),
+            zero: self.pick(&[0, 3, 101]),
+        }
+    }
+
+    /// The operands and the attribute of a rounding.
+    pub fn round_trip(&mut self, scale: &'static str, zero: &'static str, attr: &'static str) {
+        let codes = self.codes();
+        self.scalar(scale, codes.scale.get());
+        if let Ok(tensor) = Tensor::from_i64(codes.dtype, Vec::new(), &[codes.zero.into()]) {
+            self.bound.insert(zero, Bound::Const(tensor));
+        }
+        self.op(attr, Op::RoundTrip(codes.dtype));
     }
 
     /// A mask that every row sees something of.

@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use egg::{Id, define_language};
-use llmc_ir::{BinaryOp, MaskKind, Op, Real, UnaryOp, ValueId};
+use llmc_ir::{BinaryOp, Codes, MaskKind, Op, Real, UnaryOp, ValueId};
 
 define_language! {
     /// A node of the e-graph.
@@ -56,6 +56,7 @@ define_language! {
         "layer_norm" = LayerNorm([Id; 4]),
         "rope" = Rope([Id; 4]),
         "attention" = Attention([Id; 4]),
+        "round_trip" = RoundTrip([Id; 4]),
         "silu_mul" = SiluMul([Id; 2]),
         // Abstract: never extracted. See the README.
         "split_heads" = SplitHeads([Id; 2]),
@@ -148,6 +149,8 @@ pub struct Scores {
     pub scale: Factor,
     /// Scores become `c * tanh(score / c)`.
     pub softcap: Option<Factor>,
+    /// They are rounded to these codes and back.
+    pub codes: Option<Codes>,
 }
 
 impl fmt::Display for Scores {
@@ -157,9 +160,11 @@ impl fmt::Display for Scores {
             kv_heads,
             scale,
             softcap,
+            codes,
         } = self;
         write!(f, "{q}, kv_heads={kv_heads}, scale={scale:?}")?;
-        softcap.map_or(Ok(()), |cap| write!(f, ", softcap={cap:?}"))
+        softcap.map_or(Ok(()), |cap| write!(f, ", softcap={cap:?}"))?;
+        codes.map_or(Ok(()), |codes| write!(f, ", codes={codes}"))
     }
 }
 
@@ -170,6 +175,8 @@ pub struct Probs {
     pub scores: Scores,
     /// What is seen.
     pub mask: MaskKind,
+    /// They are rounded to these codes and back.
+    pub codes: Option<Codes>,
 }
 
 impl fmt::Display for Attr {
@@ -181,12 +188,20 @@ impl fmt::Display for Attr {
             Attr::Repeat(times) => write!(f, "{{times={times}}}"),
             Attr::Scale(factor) => write!(f, "{{by={factor:?}}}"),
             Attr::Scores(scores) => write!(f, "{{{scores}}}"),
-            Attr::Probs(Probs { scores, mask }) => {
+            Attr::Probs(probs) => {
+                let Probs {
+                    scores,
+                    mask,
+                    codes,
+                } = probs;
                 write!(f, "{{{scores}, causal={}", mask.causal)?;
-                match mask.window {
-                    Some(window) => write!(f, ", window={window}}}"),
-                    None => f.write_str("}"),
+                if let Some(window) = mask.window {
+                    write!(f, ", window={window}")?;
                 }
+                if let Some(codes) = codes {
+                    write!(f, ", rounded={codes}")?;
+                }
+                f.write_str("}")
             }
         }
     }
@@ -245,6 +260,9 @@ impl Lang {
                 Lang::LayerNorm([x, w, b, attr(Attr::Op(op.clone()))])
             }
             (Op::Rope { .. }, &[x, c, s]) => Lang::Rope([x, c, s, attr(Attr::Op(op.clone()))]),
+            (Op::RoundTrip(_), &[x, s, z]) => {
+                Lang::RoundTrip([x, s, z, attr(Attr::Op(op.clone()))])
+            }
             (Op::Attention { .. }, &[q, k, v]) => {
                 Lang::Attention([q, k, v, attr(Attr::Op(op.clone()))])
             }
@@ -304,6 +322,7 @@ impl Lang {
             }
             Lang::LayerNorm([x, y, z, a])
             | Lang::Rope([x, y, z, a])
+            | Lang::RoundTrip([x, y, z, a])
             | Lang::Attention([x, y, z, a]) => (leaf(*a)?, vec![*x, *y, *z]),
             Lang::Attr(_)
             | Lang::SplitHeads(_)

@@ -1,11 +1,11 @@
 //! `att.*`: streaming attention.
 
 use super::{Effect, elements, push_f32, put_f32, zeroed};
-use crate::kernels::{AttStep, Kernels, Visible};
+use crate::kernels::{AttRound, AttStep, Kernels, Visible};
 use crate::memory::{Strided, Trap, slice, slice_mut};
 use llmc_isa::DType;
-use llmc_isa::access::kv_row_bytes;
-use llmc_isa::inst::{AttFin, AttInit, AttStep as AttStepInst};
+use llmc_isa::access::{ROUND_BY_BYTES, kv_row_bytes};
+use llmc_isa::inst::{AttFin, AttInit, AttRound as AttRoundInst, AttStep as AttStepInst};
 
 /// The state of `rows x heads` running softmaxes.
 fn state(base: u32, rows: u32, heads: u16, d: u16) -> Strided {
@@ -24,6 +24,26 @@ fn widen_row(kernels: &Kernels, kv_type: DType, row: &[u8], out: &mut [f32]) {
             *x *= scale;
         }
     }
+}
+
+/// All rows of keys or values, `row` bytes each, as dense f32 rows of `d`.
+fn widen(
+    kernels: &Kernels,
+    kv_type: DType,
+    sram: &[u8],
+    (rows, row): (&Strided, u64),
+    d: usize,
+) -> Result<Vec<f32>, Trap> {
+    let mut wide = vec![0.0_f32; rows.n.iter().map(|n| *n as usize).product::<usize>() * d];
+    let mut out = wide.chunks_exact_mut(d);
+    rows.each(|at| match out.next() {
+        Some(out) => {
+            widen_row(kernels, kv_type, slice(sram, at, row)?, out);
+            Ok(())
+        }
+        None => Ok::<(), Trap>(()),
+    })?;
+    Ok(wide)
 }
 
 impl Effect<'_> {
@@ -145,21 +165,91 @@ impl Effect<'_> {
             }
             narrow => {
                 let d = usize::from(d);
-                let [keys, values] = [&k, &v].map(|rows| {
-                    let mut wide = vec![0.0_f32; kv as usize * d];
-                    let mut out = wide.chunks_exact_mut(d);
-                    rows.each(|at| match out.next() {
-                        Some(out) => {
-                            widen_row(self.kernels, narrow, slice(sram, at, row)?, out);
-                            Ok(())
-                        }
-                        None => Ok::<(), Trap>(()),
-                    })?;
-                    Ok::<_, Trap>(wide)
-                });
+                let [keys, values] =
+                    [&k, &v].map(|rows| widen(self.kernels, narrow, sram, (rows, row), d));
                 step!(att_f32, &keys?, d, &values?, d);
             }
         }
+        put_f32(
+            slice_mut(self.memory.sram_mut(self.core), state.base, state.bytes)?,
+            sums,
+        );
+        Ok(())
+    }
+
+    pub(crate) fn att_round(&mut self, i: &AttRoundInst) -> Result<(), Trap> {
+        let (rows, heads, d, kv) = (i.rows.n, i.heads, i.d, i.kv.n);
+        if rows == 0 || heads == 0 || d == 0 || kv == 0 {
+            return Ok(());
+        }
+        let size = u64::from(match i.kv_type.is_int() {
+            true => 4,
+            false => i.kv_type.bytes(),
+        });
+        let row = u64::from(kv_row_bytes(i.kv_type, d));
+        let state = state(i.state.off, rows, heads, d);
+        let by = Strided::run(i.by.off.into(), ROUND_BY_BYTES);
+        let q = Strided {
+            base: i.q.off.into(),
+            n: [1, rows, heads.into()],
+            s: [0, i.q_s0.into(), i.q_s1.into()],
+            bytes: u64::from(d) * 4,
+        };
+        let k = Strided::rows(i.k.off.into(), kv, i.k_s0.into(), row);
+        let v = Strided::rows(i.v.off.into(), kv, i.v_s0.into(), row);
+        let mut reads = vec![
+            ("by", &by, 4),
+            ("q", &q, 4),
+            ("k", &k, size),
+            ("state", &state, 4),
+        ];
+        if i.weigh {
+            reads.push(("v", &v, size));
+        }
+        for (name, place, align) in reads {
+            self.memory
+                .sram_read(&self.who, self.core, name, place, align)?;
+        }
+        self.memory
+            .sram_write(&self.who, self.core, "state", &state, 4)?;
+        if !self.memory.has_data() {
+            return Ok(());
+        }
+        let sram = self.memory.sram(self.core);
+        let queries = &mut self.scratch.a;
+        queries.clear();
+        q.each(|at| {
+            push_f32(queries, slice(sram, at, q.bytes)?);
+            Ok::<(), Trap>(())
+        })?;
+        let sums = &mut self.scratch.b;
+        sums.clear();
+        push_f32(sums, slice(sram, state.base, state.bytes)?);
+        let numbers = &mut self.scratch.c;
+        numbers.clear();
+        push_f32(numbers, slice(sram, by.base, by.bytes)?);
+        let wide = |rows: &Strided| widen(self.kernels, i.kv_type, sram, (rows, row), d.into());
+        let values = match i.weigh {
+            true => Some(wide(&v)?),
+            false => None,
+        };
+        AttRound {
+            q: queries,
+            k: &wide(&k)?,
+            v: values.as_deref(),
+            state: sums,
+            heads: heads.into(),
+            d: d.into(),
+            visible: Visible {
+                q_pos: i.q_pos.off.into(),
+                kv_pos: i.kv_pos.off.into(),
+                causal: i.causal,
+                window: i.window,
+                kv_first: i.kv_first.off.into(),
+            },
+            by: numbers,
+        }
+        .run();
         put_f32(
             slice_mut(self.memory.sram_mut(self.core), state.base, state.bytes)?,
             sums,
@@ -199,7 +289,11 @@ impl Effect<'_> {
                 return Ok(());
             };
             for a in acc.iter_mut() {
-                *a = if *l == 0.0 { 0.0 } else { *a / *l };
+                *a = match (i.weighed, *l == 0.0) {
+                    (true, _) => *a,
+                    (false, true) => 0.0,
+                    (false, false) => *a / *l,
+                };
             }
             put_f32(slice_mut(sram, at, dst.bytes)?, acc);
             Ok::<(), Trap>(())

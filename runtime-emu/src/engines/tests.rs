@@ -97,6 +97,7 @@ fn execute(e: &mut Effect<'_>, inst: &Inst) -> Option<Result<(), Trap>> {
         Inst::VpuReduce(i) => e.vpu_reduce(i),
         Inst::AttInit(i) => e.att_init(i),
         Inst::AttStep(i) => e.att_step(i),
+        Inst::AttRound(i) => e.att_round(i),
         Inst::AttFin(i) => e.att_fin(i),
         Inst::SemWait(_) | Inst::SemPost(_) => return None,
         _ if inst.queue().is_none() => return None,

@@ -94,7 +94,7 @@ impl<E> AttStep<'_, E> {
 
 /// The score of a dot product.
 #[inline(always)]
-fn score(dot: f32, scale: f32, softcap: f32) -> f32 {
+pub(super) fn score(dot: f32, scale: f32, softcap: f32) -> f32 {
     let s = scale * dot;
     if softcap == 0.0 {
         s

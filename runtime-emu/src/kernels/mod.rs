@@ -4,12 +4,14 @@
 //! `LLMC_KERNELS=portable|avx2|avx512` overrides the choice (ignored if the host lacks the instruction set).
 
 mod att;
+mod att_round;
 mod mm;
 mod mmq;
 mod simd;
 mod vector;
 
 pub use att::{AttStep, Visible, step_scalar};
+pub use att_round::AttRound;
 pub use mm::{Mm, PANEL, mm_scalar};
 pub use mmq::{Left, Mmq, mmq_scalar};
 

@@ -233,6 +233,9 @@ impl Execute for Step<'_, '_> {
     fn att_step(&mut self, i: &AttStep) -> Done {
         self.effect(|e| e.att_step(i))
     }
+    fn att_round(&mut self, i: &AttRound) -> Done {
+        self.effect(|e| e.att_round(i))
+    }
     fn att_fin(&mut self, i: &AttFin) -> Done {
         self.effect(|e| e.att_fin(i))
     }

@@ -79,6 +79,8 @@ pub fn attend(cx: &mut Lower, q: &Val, k: &Val, v: &Val, form: Form) -> Result<V
         scale: Real::new(scale),
         mask: form.mask,
         softcap: (form.softcap > 0.0).then(|| Real::new(form.softcap)),
+        scores: None,
+        weights: None,
     };
     cx.apply(op, &[q, k, v])
 }

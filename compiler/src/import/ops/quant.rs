@@ -1,13 +1,10 @@
 //! Quantised weights and activations: whatever an exporter writes becomes `(codes - zero) * scale`.
 //!
 //! Activations that are quantised and dequantised again, by a scale of the file or by one of their own range, are rounded in place:
-//! between the two operators the graph holds the rounded numbers, not the codes. A range of its own is that of each token, not of all tokens of a
-//! launch, so that a result does not depend on how a prompt was cut.
-//!
-//! Within attention over a cache (four axes: heads, scores, weights) nothing is rounded: the attention unit works in f32. That is more exact
-//! than the file asks for, and the user is told.
+//! between the two operators the graph holds the rounded numbers, not the codes. A range of its own is that of all tokens of a launch, as the file
+//! says, or that of each token, so that a result does not depend on how a prompt was cut.
 
-use llmc_ir::{BinaryOp, Dim, Op, UnaryOp};
+use llmc_ir::{BinaryOp, Dim, Op, ReduceOp, UnaryOp};
 use llmc_tensor::{DType, Tensor};
 
 use super::super::call::Call;
@@ -16,7 +13,8 @@ use super::super::lower::Lower;
 use super::super::model::ValueIx;
 use super::super::value::{Val, axis_of};
 use super::Out;
-use super::elementwise::cast_to;
+use super::elementwise::{cast_to, dtype_at};
+use super::integer::{rounded, shifted};
 
 /// Attributes of `MatMulNBits`.
 pub const NBITS: &[&str] = &[
@@ -250,6 +248,87 @@ fn by_axis(
     Ok((scale, zero, axis, block))
 }
 
+/// Scales or zero points by blocks of an axis, one for each element of it.
+fn spread(cx: &mut Lower, by: &Val, axis: usize, block: usize, n: &Dim) -> Result<Val, OpError> {
+    let mut shape = cx.ty(by)?.shape.clone();
+    if block == 1 || shape[axis].is(1) {
+        return Ok(by.clone());
+    }
+    let blocks = shape[axis].clone();
+    shape.insert(axis + 1, Dim::one());
+    let by = cx.reshape(by, shape.clone())?;
+    shape[axis + 1] = Dim::from(block);
+    let by = cx.apply(
+        Op::Expand {
+            shape: shape.clone(),
+        },
+        &[&by],
+    )?;
+    shape.remove(axis + 1);
+    shape[axis] = &blocks * &Dim::from(block);
+    let by = cx.reshape(&by, shape)?;
+    // The last block may be shorter.
+    let slice = Op::Slice {
+        axis,
+        start: Dim::from(0i64),
+        end: n.clone(),
+        step: 1,
+    };
+    cx.apply(slice, &[&by])
+}
+
+/// `(codes - zero) * scale` of codes that are computed at run time.
+fn dequantized(cx: &mut Lower, call: &Call) -> Result<Val, OpError> {
+    let codes = call.input(0)?;
+    let shape = cx.ty(codes)?.shape.clone();
+    let (scale, zero, axis, block) = by_axis(cx, call, shape.len(), codes.dtype()?)?;
+    let scale = spread(cx, &scale, axis, block, &shape[axis])?;
+    let wide = match call.optional(2) {
+        None => codes.clone(),
+        Some(_) => {
+            let zero = spread(cx, &zero, axis, block, &shape[axis])?;
+            let zero = cast_to(cx, &zero, DType::I32)?;
+            let wide = cast_to(cx, codes, DType::I32)?;
+            cx.sub(&wide, &zero)?
+        }
+    };
+    let wide = cast_to(cx, &wide, scale.dtype()?)?;
+    cx.mul(&wide, &scale)
+}
+
+/// Codes of numbers that are computed at run time, as the program's result or for arithmetic on them.
+fn quantized(cx: &mut Lower, call: &Call) -> Result<Val, OpError> {
+    let x = call.input(0)?;
+    let codes = match (
+        call.optional(2),
+        call.attributes().int_or("output_dtype", 0)?,
+    ) {
+        (Some(zero), _) => zero.dtype()?,
+        (None, 0) => DType::U8,
+        (None, code) => dtype_at(code)?,
+    };
+    let shape = cx.ty(x)?.shape.clone();
+    let (scale, zero) = match shape.len() {
+        0 => (call.input(1)?.clone(), call.optional(2).cloned()),
+        rank => {
+            let (scale, zero, axis, block) = by_axis(cx, call, rank, codes)?;
+            let scale = spread(cx, &scale, axis, block, &shape[axis])?;
+            let zero = spread(cx, &zero, axis, block, &shape[axis])?;
+            (scale, call.optional(2).map(|_| zero))
+        }
+    };
+    let scale = cast_to(cx, &scale, x.dtype()?)?;
+    let scaled = cx.div(x, &scale)?;
+    if codes.is_float() {
+        return cast_to(cx, &scaled, codes);
+    }
+    let zero = match zero {
+        Some(zero) => zero,
+        None => cx.number(&scaled, 0.0)?,
+    };
+    rounded(cx, &scaled, &zero, codes)
+}
+
 /// `DequantizeLinear`.
 pub fn dequantize_linear(cx: &mut Lower, call: &Call) -> Out {
     let codes = call.input(0)?;
@@ -277,6 +356,9 @@ pub fn dequantize_linear(cx: &mut Lower, call: &Call) -> Out {
         return Ok(vec![cx.apply(Op::Gather { axis: 0 }, &[&table, &indices])?]);
     }
     let rank = cx.ty(codes)?.rank();
+    if codes.is_data() && rank > 0 {
+        return Ok(vec![dequantized(cx, call)?]);
+    }
     if rank == 0 {
         // Numbers alone: no axis to go by.
         let wide = cast_to(cx, codes, DType::I32)?;
@@ -299,7 +381,7 @@ pub fn dequantize_linear(cx: &mut Lower, call: &Call) -> Out {
     )?])
 }
 
-/// `QuantizeLinear`; of tokens, only what is dequantised again by the same scale.
+/// `QuantizeLinear`; of tokens after a cache, only what is dequantised again by the same scale.
 pub fn quantize_linear(cx: &mut Lower, call: &Call) -> Out {
     let (x, scale) = (call.input(0)?, call.input(1)?);
     let zero = match call.optional(2) {
@@ -308,9 +390,6 @@ pub fn quantize_linear(cx: &mut Lower, call: &Call) -> Out {
     };
     let codes = zero.dtype()?;
     if x.is_data() {
-        if cx.within_attention(x)? {
-            return Ok(vec![x.clone()]);
-        }
         let output = call.node.outputs.first().copied().flatten();
         let by = |i: usize| call.node.inputs.get(i).copied().flatten();
         let back = output.is_some_and(|output| {
@@ -319,6 +398,9 @@ pub fn quantize_linear(cx: &mut Lower, call: &Call) -> Out {
                 user.op == "DequantizeLinear" && at == 0 && same(1) && same(2)
             })
         });
+        if !back && !cx.has_cache() {
+            return Ok(vec![quantized(cx, call)?]);
+        }
         if !back {
             return Err(OpError::unsupported(
                 "quantised values of tokens that are not dequantised at once are not supported",
@@ -343,7 +425,7 @@ pub fn quantize_linear(cx: &mut Lower, call: &Call) -> Out {
     Ok(vec![cast_to(cx, &code, codes)?])
 }
 
-/// `DynamicQuantizeLinear` before `MatMulInteger`: the rounded numbers, with a scale of 1.
+/// `DynamicQuantizeLinear` before `MatMulInteger`: the rounded numbers, with a scale of 1. Anywhere else, in a model without a cache: codes.
 pub fn dynamic_quantize_linear(cx: &mut Lower, call: &Call) -> Out {
     let x = call.input(0)?;
     let output = |i: usize| call.node.outputs.get(i).copied().flatten();
@@ -366,15 +448,40 @@ pub fn dynamic_quantize_linear(cx: &mut Lower, call: &Call) -> Out {
             user.op == "Mul" || user.op == "MatMulIntegerToFloat" && at == 2
         })
     });
-    if !x.is_data() || !fits(codes, 0) || !fits(zero, 2) || !scale_fits {
+    let absorbed = x.is_data() && fits(codes, 0) && fits(zero, 2) && scale_fits;
+    if !absorbed && !cx.has_cache() {
+        return dynamic_codes(cx, x);
+    }
+    if !absorbed {
         return Err(OpError::unsupported(
             "a dynamic quantisation that is not for MatMulInteger is not supported",
             "quantise with MatMulNBits or in the QDQ format",
         ));
     }
-    let rounded = cx.apply(Op::DynamicRoundTrip, &[x])?;
+    let rounded = cx.apply(Op::DynamicRoundTrip(cx.dynamic_range), &[x])?;
     let zero = Val::constant(tensor(Tensor::from_i64(DType::U8, Vec::new(), &[0]))?);
     Ok(vec![rounded, cx.scalar(1.0), zero])
+}
+
+/// Codes of the range of all elements, their scale and their zero point.
+fn dynamic_codes(cx: &mut Lower, x: &Val) -> Out {
+    let axes: Vec<usize> = (0..cx.rank(x)?).collect();
+    let nothing = cx.number(x, 0.0)?;
+    let low = cx.reduce(ReduceOp::Min, x, &axes, false)?;
+    let low = cx.min(&low, &nothing)?;
+    let high = cx.reduce(ReduceOp::Max, x, &axes, false)?;
+    let high = cx.max(&high, &nothing)?;
+    let range = cx.sub(&high, &low)?;
+    let steps = cx.number(x, 255.0)?;
+    let scale = cx.div(&range, &steps)?;
+    let least = cx.number(x, f32::MIN_POSITIVE.into())?;
+    let scale = cx.max(&scale, &least)?;
+    let zero = cx.div(&low, &scale)?;
+    let zero = cx.times(&zero, -1.0)?;
+    let zero = rounded(cx, &zero, &nothing, DType::U8)?;
+    let scaled = cx.div(x, &scale)?;
+    let codes = rounded(cx, &scaled, &zero, DType::U8)?;
+    Ok(vec![codes, scale, zero])
 }
 
 /// A quantised `[k, n]` on the right of a product.
@@ -394,14 +501,14 @@ fn right(cx: &mut Lower, codes: &Val, scale: &Val, zero: Option<&Val>) -> Result
     )
 }
 
-/// `MatMulInteger` of dynamically quantised tokens; the scales follow as factors.
+/// `MatMulInteger`: of dynamically quantised tokens, whose scales follow as factors, or of integers.
 pub fn matmul_integer(cx: &mut Lower, call: &Call) -> Out {
     let x = call.input(0)?;
-    if !x.is_data() || !x.dtype()?.is_float() {
-        return Err(OpError::unsupported(
-            "only products of dynamically quantised values with constants are supported",
-            "",
-        ));
+    if !x.dtype()?.is_float() {
+        let last = cx.rank(call.input(1)?)?.saturating_sub(1);
+        let x = shifted(cx, x, call.optional(2), None)?;
+        let weight = shifted(cx, call.input(1)?, call.optional(3), Some(last))?;
+        return Ok(vec![cx.matmul(&x, &weight)?]);
     }
     let one = cx.scalar(1.0);
     let weight = right(cx, call.input(1)?, &one, call.optional(3))?;
@@ -425,9 +532,9 @@ pub fn matmul_integer_to_float(cx: &mut Lower, call: &Call) -> Out {
     Ok(vec![out])
 }
 
-/// `DynamicQuantizeMatMul`: the product of tokens, rounded each over its own range, with a quantised matrix.
+/// `DynamicQuantizeMatMul`: the product of rounded tokens with a quantised matrix.
 pub fn dynamic_quantize_matmul(cx: &mut Lower, call: &Call) -> Out {
-    let rounded = cx.apply(Op::DynamicRoundTrip, &[call.input(0)?])?;
+    let rounded = cx.apply(Op::DynamicRoundTrip(cx.dynamic_range), &[call.input(0)?])?;
     let weight = right(cx, call.input(1)?, call.input(2)?, call.optional(3))?;
     let mut out = cx.apply(Op::MatMul, &[&rounded, &weight])?;
     if let Some(bias) = call.optional(4) {

@@ -175,9 +175,11 @@ impl Function<'_> {
             scale,
             mask,
             softcap,
+            scores: None,
+            weights: None,
         } = op
         else {
-            return Err("bug: this is not attention".into());
+            return Err("bug: this is not attention, or its weights are rounded".into());
         };
         let (b, s, t) = (q.dim(0).n, q.dim(1).n, k.dim(2).n);
         let (kv, d) = (kv_heads as u64, head_dim as u64);

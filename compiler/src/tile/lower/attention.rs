@@ -1,13 +1,14 @@
 //! State appends and attention. A core owns the same KV heads in both, so that it reads only what it wrote itself.
 
-use llmc_ir::{Layout, MaskKind, Node, Op, State, StateId, ValueId};
+use llmc_ir::{Codes, Layout, MaskKind, Node, Op, State, StateId, ValueId};
+use llmc_isa::access::ROUND_BY_BYTES;
 use llmc_isa::{DType, Queue};
 
 use super::build::{at, page};
 use super::layout::{Columns, extent};
 use super::{Lower, Reason, Seen, Sram, Value, chip_type};
 use crate::alloc::{ALIGN, align_up};
-use crate::tile::{BufferId, Copy, Expr, Extent, OpKind, Space, att_state_bytes};
+use crate::tile::{BufferId, Copy, Expr, Extent, OpKind, Operand, Space, View, att_state_bytes};
 
 /// A state in DRAM: `[kv_heads][capacity][head_dim]`, KV heads shared out over the cores.
 struct Cache {
@@ -27,6 +28,46 @@ impl Cache {
     /// Bytes of a head.
     fn head(&self) -> u32 {
         self.capacity * self.row()
+    }
+}
+
+/// What becomes of the products of queries and keys.
+#[derive(Clone, Copy)]
+pub(super) struct Scores {
+    /// Their factor.
+    pub(super) scale: f32,
+    /// Their limit; 0 for none.
+    pub(super) softcap: f32,
+    /// What they, and what softmax makes of them, are rounded to.
+    pub(super) codes: [Option<Codes>; 2],
+}
+
+/// A pass over the KV blocks of a head.
+struct Pass<'a> {
+    keys: &'a Cache,
+    values: &'a Cache,
+    state: View,
+    q: View,
+    /// Bytes between query rows.
+    q_s0: u32,
+    /// Query heads that share the head.
+    group: u32,
+    /// Its index.
+    head: Expr,
+    mask: MaskKind,
+}
+
+/// What a pass does with a block.
+enum Step {
+    /// Folds it into the running softmax.
+    Running(Scores),
+    /// With rounded scores, finds their maximum and sum or weighs the values.
+    Rounded { by: View, weigh: bool },
+}
+
+impl Step {
+    fn reads_values(&self) -> bool {
+        !matches!(self, Step::Rounded { weigh: false, .. })
     }
 }
 
@@ -176,15 +217,15 @@ impl Lower<'_> {
         }
     }
 
-    /// For each of the core's KV heads: KV blocks, at absolute multiples of their size, past the running softmax.
+    /// For each of the core's KV heads: KV blocks, at absolute multiples of their size, past the running softmax. Twice if weights are
+    /// rounded: they are divided by the sum of all before.
     pub(super) fn attention(
         &mut self,
         id: ValueId,
         node: &Node,
         [heads, kv_heads, head_dim]: [usize; 3],
-        scale: f32,
         mask: MaskKind,
-        softcap: f32,
+        scores: Scores,
     ) -> Result<Value, Reason> {
         let q = self.sram(node, 0)?;
         let (keys, values) = (self.state_operand(node, 1)?, self.state_operand(node, 2)?);
@@ -208,18 +249,7 @@ impl Lower<'_> {
         let rows = self.rows.extent();
         let state_bytes = u64::from(self.rows.bound) * u64::from(group * att_state_bytes(d));
         let state = at(self.build.sram(&format!("v{}_state", id.0), state_bytes), 0);
-        let row = keys.row();
-        let block = self.kv_block();
-        let page_bytes = u64::from(block) * u64::from(row) * 2;
-        let ring = self.build.ring("kv", Queue::Att, page_bytes);
-
-        // Positions end where the row block's rows end; a window hides the first blocks from all of them.
-        let position = self.rows.position.clone();
-        let end = self.seen.end.clone();
-        let most = (self.tokens.past_max + self.tokens.max).min(u64::from(keys.capacity));
-        let window = mask.window.and_then(|window| self.seen.first.get(&window));
-        let first = window.cloned().unwrap_or(Expr::ZERO);
-        let trip = end.clone().ceil_div(i64::from(block)) - first.clone();
+        let by = self.rounded_by(id, scores);
 
         let head = self.build.begin(
             &format!("head{}", id.0),
@@ -233,15 +263,103 @@ impl Lower<'_> {
             d,
         };
         self.build.op(Queue::Att, init);
-        let index = self.build.begin(
-            &format!("kv{}", id.0),
-            trip,
-            most.div_ceil(u64::from(block)),
+        let pass = Pass {
+            keys: &keys,
+            values: &values,
+            state: state.clone(),
+            q: q.at(q_column + head.clone() * i64::from(size)),
+            q_s0: q.row(),
+            group,
+            head: owner.start() + head.clone(),
+            mask,
+        };
+        match &by {
+            None => self.blocks(&format!("kv{}", id.0), &pass, Step::Running(scores)),
+            Some(by) => {
+                let step = |weigh| Step::Rounded {
+                    by: by.clone(),
+                    weigh,
+                };
+                self.blocks(&format!("sum{}", id.0), &pass, step(false));
+                self.blocks(&format!("kv{}", id.0), &pass, step(true));
+            }
+        }
+        let dst = out.at(head * i64::from(size));
+        self.build.op(
+            Queue::Att,
+            OpKind::AttFin {
+                dst,
+                dst_s0: out.row(),
+                dst_s1: d * 4,
+                state,
+                rows,
+                heads: group,
+                d,
+                weighed: by.is_some(),
+            },
         );
+        self.build.end();
+        Ok(Value::Sram(out))
+    }
+
+    /// What `att.round` rounds by, in SRAM, if anything is rounded.
+    fn rounded_by(&mut self, id: ValueId, scores: Scores) -> Option<View> {
+        if scores.codes == [None, None] {
+            return None;
+        }
+        let of = |codes: Option<Codes>| {
+            codes.map_or([0.0; 4], |codes| {
+                let (low, high) = codes.range();
+                [codes.scale.get(), codes.zero as f32, low, high]
+            })
+        };
+        let [of_scores, of_weights] = scores.codes.map(of);
+        let numbers = [
+            [scores.scale, scores.softcap].as_slice(),
+            &of_scores,
+            &of_weights,
+        ]
+        .concat();
+        let buffer = self.build.sram(&format!("v{}_by", id.0), ROUND_BY_BYTES);
+        for (i, value) in numbers.into_iter().enumerate() {
+            let dst = Operand {
+                view: at(buffer, i as i64 * 4),
+                s0: 0,
+                s1: 0,
+                dtype: DType::F32,
+                bcast: false,
+            };
+            let n = [1, 1, 1].map(Extent::from);
+            self.build.op(Queue::Vpu, OpKind::Fill { dst, n, value });
+        }
+        Some(at(buffer, 0))
+    }
+
+    /// One pass of a head over the KV blocks that any row sees.
+    fn blocks(&mut self, name: &str, pass: &Pass, step: Step) {
+        let (d, row) = (pass.keys.d, pass.keys.row());
+        let block = self.kv_block();
+        let page_bytes = u64::from(block) * u64::from(row) * 2;
+        let ring = self.build.ring("kv", Queue::Att, page_bytes);
+
+        // Positions end where the row block's rows end; a window hides the first blocks from all of them.
+        let position = self.rows.position.clone();
+        let end = self.seen.end.clone();
+        let capacity = u64::from(pass.keys.capacity);
+        let most = (self.tokens.past_max + self.tokens.max).min(capacity);
+        let window = pass
+            .mask
+            .window
+            .and_then(|window| self.seen.first.get(&window));
+        let first = window.cloned().unwrap_or(Expr::ZERO);
+        let trip = end.clone().ceil_div(i64::from(block)) - first.clone();
+        let index = self
+            .build
+            .begin(name, trip, most.div_ceil(u64::from(block)));
         let kv_pos = (index + first) * i64::from(block);
         let kv = extent(block, end - kv_pos.clone());
-        let from = (owner.start() + head.clone()) * i64::from(keys.head())
-            + kv_pos.clone() * i64::from(row);
+        let from =
+            pass.head.clone() * i64::from(pass.keys.head()) + kv_pos.clone() * i64::from(row);
         let load = |cache: &Cache, offset: u32| {
             let (dst, src) = (
                 page(ring, i64::from(offset)),
@@ -254,44 +372,59 @@ impl Lower<'_> {
                 kv.times(row),
             ))
         };
-        let fill = vec![load(&keys, 0), load(&values, block * row)];
-        let step = OpKind::AttStep {
-            state: state.clone(),
-            q: q.at(q_column + head.clone() * i64::from(size)),
-            q_s0: q.row(),
-            q_s1: d * 4,
-            k: page(ring, 0),
-            k_s0: row,
-            v: page(ring, i64::from(block * row)),
-            v_s0: row,
-            rows: rows.clone(),
-            heads: group,
-            d,
-            kv,
-            q_pos: position,
-            kv_pos,
-            scale,
-            causal: mask.causal,
-            window: mask.window.unwrap_or(0),
-            softcap,
-            kv_type: keys.dtype,
+        let mut fill = vec![load(pass.keys, 0)];
+        if step.reads_values() {
+            fill.push(load(pass.values, block * row));
+        }
+        let (k, v) = (page(ring, 0), page(ring, i64::from(block * row)));
+        let (rows, q_s1, window) = (self.rows.extent(), d * 4, pass.mask.window.unwrap_or(0));
+        let (state, q, q_s0) = (pass.state.clone(), pass.q.clone(), pass.q_s0);
+        let (heads, causal, kv_type) = (pass.group, pass.mask.causal, pass.keys.dtype);
+        let step = match step {
+            Step::Running(Scores { scale, softcap, .. }) => OpKind::AttStep {
+                state,
+                q,
+                q_s0,
+                q_s1,
+                k,
+                k_s0: row,
+                v,
+                v_s0: row,
+                rows,
+                heads,
+                d,
+                kv,
+                q_pos: position,
+                kv_pos,
+                scale,
+                causal,
+                window,
+                softcap,
+                kv_type,
+            },
+            Step::Rounded { by, weigh } => OpKind::AttRound {
+                state,
+                q,
+                q_s0,
+                q_s1,
+                k,
+                k_s0: row,
+                v,
+                v_s0: row,
+                rows,
+                heads,
+                d,
+                kv,
+                q_pos: position,
+                kv_pos,
+                by,
+                causal,
+                window,
+                weigh,
+                kv_type,
+            },
         };
         self.build.stream(ring, fill, vec![step]);
         self.build.end();
-        let dst = out.at(head * i64::from(size));
-        self.build.op(
-            Queue::Att,
-            OpKind::AttFin {
-                dst,
-                dst_s0: out.row(),
-                dst_s1: d * 4,
-                state,
-                rows,
-                heads: group,
-                d,
-            },
-        );
-        self.build.end();
-        Ok(Value::Sram(out))
     }
 }

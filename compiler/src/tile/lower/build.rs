@@ -252,6 +252,7 @@ fn dram_view(kind: &mut OpKind) -> Option<&mut View> {
         | OpKind::Fill { .. }
         | OpKind::AttInit { .. }
         | OpKind::AttStep { .. }
+        | OpKind::AttRound { .. }
         | OpKind::AttFin { .. } => None,
     }
 }

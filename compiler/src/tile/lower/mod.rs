@@ -37,6 +37,7 @@ use llmc_isa::DType;
 use llmc_tensor::DType as TensorType;
 use thiserror::Error;
 
+use attention::Scores;
 use build::{Build, at};
 use layout::{Columns, Rows};
 
@@ -471,7 +472,7 @@ impl Lower<'_> {
                 self.matmul_codes(id, node, *block, *transposed)
             }
             Op::RoundTrip(codes) => self.round_trip(id, node, *codes),
-            Op::DynamicRoundTrip => self.dynamic_round_trip(id, node),
+            Op::DynamicRoundTrip(range) => self.dynamic_round_trip(id, node, *range),
             Op::Unary(f) => self.unary(id, node, *f),
             Op::Binary(f) => self.binary(id, node, *f),
             Op::SiluMul => self.silu_mul(id, node),
@@ -493,16 +494,16 @@ impl Lower<'_> {
                 scale,
                 mask,
                 softcap,
+                scores,
+                weights,
             } => {
-                let shape = [*heads, *kv_heads, *head_dim];
-                self.attention(
-                    id,
-                    node,
-                    shape,
-                    scale.get(),
-                    *mask,
-                    softcap.map_or(0.0, |c| c.get()),
-                )
+                let softcap = softcap.map_or(0.0, |c| c.get());
+                let scores = Scores {
+                    scale: scale.get(),
+                    softcap,
+                    codes: [*scores, *weights],
+                };
+                self.attention(id, node, [*heads, *kv_heads, *head_dim], *mask, scores)
             }
             Op::Reshape { .. } => self.reshape(node),
             Op::Transpose { perm } => self.transpose(id, node, perm),
@@ -677,7 +678,7 @@ fn unsupported(op: &Op) -> Option<Reason> {
         | Op::MatMul
         | Op::MatMulDequantized { .. }
         | Op::RoundTrip(_)
-        | Op::DynamicRoundTrip
+        | Op::DynamicRoundTrip(_)
         | Op::Gather { .. }
         | Op::PositionRows { .. }
         | Op::Append { .. }

@@ -1,6 +1,6 @@
 //! Products with quantised weights, which stay codes down to the matrix unit, and activations that are rounded to codes and back.
 
-use llmc_ir::{Node, ValueId};
+use llmc_ir::{Node, RangeOf, ValueId};
 use llmc_isa::{DType, Queue};
 use llmc_tensor::DType as TensorType;
 
@@ -279,27 +279,51 @@ impl Lower<'_> {
         Ok(Value::Sram(out))
     }
 
-    /// Rows rounded to 256 codes over the range of each, and back.
-    pub(super) fn dynamic_round_trip(&mut self, id: ValueId, node: &Node) -> Result<Value, Reason> {
+    /// Rows rounded to 256 codes over the range of each or of all, and back.
+    pub(super) fn dynamic_round_trip(
+        &mut self,
+        id: ValueId,
+        node: &Node,
+        range: RangeOf,
+    ) -> Result<Value, Reason> {
         let x = self.whole(node, 0)?;
         let out = self.result(id, node)?;
+        if range == RangeOf::All && u64::from(self.rows.bound) < self.rows.all {
+            let all = self.rows.all;
+            return Err(format!(
+                "a dynamic quantisation takes its range over the {all} tokens of a launch, which do not fit the scratchpads at once: \
+                 choose fewer (--prefill), or a range for each token (--dynamic-range token)"
+            ));
+        }
         let mut column = |name: &str| self.scratch(&format!("v{}_{name}", id.0), Columns::all(1));
-        let (low, high, scale, zero) = (
-            column("low"),
-            column("high"),
-            column("scale"),
-            column("zero"),
-        );
+        let (low, high) = (column("low"), column("high"));
+        let (scale, zero) = (column("scale"), column("zero"));
         let rows = [Extent::from(1), Extent::from(1), self.rows.extent()];
         let all = |s: &Sram| Operand {
             s1: 0,
             ..s.operand()
         };
-        let reduce = |op: ReduceFn, to: &Sram| OpKind::Reduce {
-            op,
-            dst: to.operand(),
-            a: x.operand(),
-            n: self.extents(x.columns),
+        for (op, to) in [(ReduceFn::Minr, &low), (ReduceFn::Maxr, &high)] {
+            let n = self.extents(x.columns);
+            let (dst, a) = (to.operand(), x.operand());
+            self.build.op(Queue::Vpu, OpKind::Reduce { op, dst, a, n });
+        }
+        let (low, high, rows) = match range {
+            RangeOf::Row => (low, high, rows),
+            RangeOf::All => {
+                let mut column =
+                    |name: &str| self.scratch(&format!("v{}_{name}", id.0), Columns::all(1));
+                let (least, most) = (column("least"), column("most"));
+                let of = [
+                    (ReduceFn::Minr, &least, &low),
+                    (ReduceFn::Maxr, &most, &high),
+                ];
+                for (op, to, from) in of {
+                    let (dst, a, n) = (all(to), all(from), rows.clone());
+                    self.build.op(Queue::Vpu, OpKind::Reduce { op, dst, a, n });
+                }
+                (least, most, [1, 1, 1].map(Extent::from))
+            }
         };
         let unary = |op: UnaryFn, s: &Sram, scale: f32| OpKind::Unary {
             op,
@@ -328,8 +352,6 @@ impl Lower<'_> {
             ..zero.operand()
         };
         let kinds = [
-            reduce(ReduceFn::Minr, &low),
-            reduce(ReduceFn::Maxr, &high),
             // The range includes 0: -min(low, 0) and max(high, 0).
             unary(UnaryFn::Relu, &low, -1.0),
             unary(UnaryFn::Relu, &high, 1.0),
@@ -352,12 +374,14 @@ impl Lower<'_> {
             self.build.op(Queue::Vpu, kind);
         }
         let a = part(x, out.columns)?;
+        let per_row = u32::from(range == RangeOf::Row);
         let scale = Operand {
+            s1: per_row * scale.row(),
             bcast: true,
             ..scale.operand()
         };
         let zero = Operand {
-            s1: 1,
+            s1: per_row,
             bcast: true,
             ..codes
         };

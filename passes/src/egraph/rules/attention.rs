@@ -1,6 +1,6 @@
 //! Scaled dot-product attention over grouped heads; `../README.md` shows how the steps build on each other.
 
-use llmc_ir::{Dim, MaskForm, MaskKind, Op, Real, ReduceOp};
+use llmc_ir::{Codes, Dim, MaskForm, MaskKind, Op, Real, ReduceOp};
 
 use crate::egraph::draw::{Draw, Values};
 use crate::egraph::lang::{Attr, Factor, Heads, Probs, Scores};
@@ -233,6 +233,7 @@ fn scores(m: &Match, group: usize) -> Result<Attr, Miss> {
         kv_heads,
         scale: Attr::factor(1.0),
         softcap: None,
+        codes: None,
     }))
 }
 
@@ -265,8 +266,16 @@ fn scaled_scores(m: &Match) -> Result<Attr, Miss> {
         scores.softcap.is_none(),
         "scores are scaled after they are capped",
     )?;
+    let factor = m.factor("?f")?;
+    m.require(factor != 0.0, "the factor is 0")?;
+    // What is rounded before it is scaled is a multiple of the scaled step.
+    let codes = scores.codes.map(|codes| Codes {
+        scale: Real::new((f64::from(codes.scale.get()) * factor) as f32),
+        ..codes
+    });
     Ok(Attr::Scores(Scores {
-        scale: Attr::factor(scores.scale.get() * m.factor("?f")?),
+        scale: Attr::factor(scores.scale.get() * factor),
+        codes,
         ..scores
     }))
 }
@@ -275,6 +284,10 @@ fn scaled_scores(m: &Match) -> Result<Attr, Miss> {
 fn capped_scores(m: &Match) -> Result<Attr, Miss> {
     let (scores, cap) = (m.scores("?s")?, m.factor("?f")?);
     m.require(scores.softcap.is_none(), "scores are capped twice")?;
+    m.require(
+        scores.codes.is_none(),
+        "scores are capped after they are rounded",
+    )?;
     m.require(cap > 0.0, "the cap is not positive")?;
     Ok(Attr::Scores(Scores {
         scale: Attr::factor(scores.scale.get() * cap),
@@ -381,12 +394,17 @@ fn probs(m: &Match, mask: MaskKind) -> Result<Attr, Miss> {
     Ok(Attr::Probs(Probs {
         scores: m.scores("?s")?,
         mask,
+        codes: None,
     }))
 }
 
 /// `?v` [b, kv_heads, t, d] as long as the keys, each head used by `group` heads of the queries.
 fn attention(m: &Match, group: usize) -> Result<Attr, Miss> {
-    let Probs { scores, mask } = m.probs("?p")?;
+    let Probs {
+        scores,
+        mask,
+        codes,
+    } = m.probs("?p")?;
     let kv_heads = kv_heads(m, "?v", scores.q, group)?;
     m.require(
         kv_heads == scores.kv_heads,
@@ -403,6 +421,8 @@ fn attention(m: &Match, group: usize) -> Result<Attr, Miss> {
         scale: scores.scale.real(),
         mask,
         softcap: scores.softcap.map(Factor::real),
+        scores: scores.codes,
+        weights: codes,
     }))
 }
 
@@ -528,6 +548,7 @@ fn draw_scores(d: &mut Draw, group: usize, values: Values) -> Scores {
         kv_heads: kv.heads,
         scale: Attr::factor(scale),
         softcap: None,
+        codes: None,
     }
 }
 
@@ -607,7 +628,16 @@ fn softmax_of_scores(d: &mut Draw, form: Form) {
 /// Probabilities `?p`.
 fn draw_probs(d: &mut Draw, scores: Scores) {
     let mask = d.mask_kind();
-    d.attr("?p", Attr::Probs(Probs { scores, mask }));
+    let some = d.codes();
+    let codes = d.pick(&[None, Some(some)]);
+    d.attr(
+        "?p",
+        Attr::Probs(Probs {
+            scores,
+            mask,
+            codes,
+        }),
+    );
 }
 
 /// Probabilities `?p` of any grouping.

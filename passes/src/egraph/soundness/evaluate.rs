@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use egg::{EGraph, Id};
-use llmc_ir::{BinaryOp, Bindings, Dim, MaskForm, Op, Real, UnaryOp, eval_op};
+use llmc_ir::{BinaryOp, Bindings, Codes, Dim, MaskForm, Op, Real, UnaryOp, eval_op};
 use llmc_tensor::Tensor;
 
 use crate::egraph::analysis::TypeAnalysis;
@@ -138,7 +138,10 @@ fn evaluate(
                     .into_iter()
                     .map(|p| if p.is_nan() { 0.0 } else { p })
                     .collect();
-                Tensor::from_vec(probs.shape().to_vec(), zero_nan).expect("same elements")
+                rounded(
+                    p.codes,
+                    Tensor::from_vec(probs.shape().to_vec(), zero_nan).expect("same elements"),
+                )
             }
             _ => return None,
         },
@@ -197,11 +200,19 @@ fn scores(q: &Tensor, k: &Tensor, s: &Scores, at: &Bindings) -> Tensor {
         |a: &Tensor, b: &Tensor| eval_op(&Op::Binary(BinaryOp::Mul), &[a, b], at).expect("scales");
     let scores = mul(&product, &scale);
     let Some(cap) = s.softcap.map(|cap| cap.get() as f32) else {
-        return scores;
+        return rounded(s.codes, scores);
     };
     let tanh = Op::Unary(UnaryOp::Tanh);
     let capped = eval_op(&tanh, &[&mul(&scores, &Tensor::scalar(1.0 / cap))], at).expect("caps");
-    mul(&capped, &Tensor::scalar(cap))
+    rounded(s.codes, mul(&capped, &Tensor::scalar(cap)))
+}
+
+/// Numbers rounded to codes and back, if there are any.
+fn rounded(codes: Option<Codes>, x: Tensor) -> Tensor {
+    let Some(codes) = codes else { return x };
+    let numbers = x.to_f32_vec().into_iter();
+    let numbers = numbers.map(|v| codes.round_trip(v)).collect();
+    Tensor::from_vec(x.shape().to_vec(), numbers).expect("same elements")
 }
 
 /// Where two values differ by more than rounding.
