@@ -169,7 +169,7 @@ fn counts(graph: &Graph) -> Counts {
     for (id, node) in graph.iter() {
         let name = match &node.op {
             Op::Input | Op::Const(_) | Op::Carry | Op::Repeat { .. } => continue,
-            Op::RoundTrip(_) | Op::DynamicRoundTrip => continue,
+            Op::RoundTrip(_) | Op::DynamicRoundTrip(_) => continue,
             Op::MatMulDequantized { .. } => "matmul",
             // Only the last row of a prompt has logits.
             Op::LastRow { .. } if graph.name == "prefill" => continue,
