@@ -20,6 +20,7 @@ pub fn import_bytes(data: &[u8]) {
     };
     let options = ImportOptions {
         max_positions: Some(POSITIONS),
+        ..ImportOptions::default()
     };
     // There is no such folder, and so no external data.
     let path = Path::new("/nonexistent/model.onnx");

@@ -414,6 +414,7 @@ fn neighbours_of_the_file() {
         &path,
         &ImportOptions {
             max_positions: Some(32),
+            ..ImportOptions::default()
         },
     )
     .unwrap();
@@ -449,6 +450,7 @@ fn damaged_bytes_do_not_panic() {
             &path,
             &ImportOptions {
                 max_positions: Some(64),
+                ..ImportOptions::default()
             },
         );
     }

@@ -201,7 +201,7 @@ fn is_cut_up(graph: &Graph, parts: &BTreeMap<ValueId, Part>, id: ValueId) -> boo
     !graph.is_output(id) && graph.users(id).iter().all(ends)
 }
 
-/// Products of which several parts are joined, after elementwise ops and moves at most.
+/// Products of which several parts are joined, after elementwise ops, rotations and moves at most.
 fn rejoined(graph: &Graph, parts: &BTreeMap<ValueId, Part>) -> BTreeSet<ValueId> {
     let mut found = BTreeSet::new();
     let mut within: BTreeMap<ValueId, BTreeSet<ValueId>> = BTreeMap::new();
@@ -218,6 +218,7 @@ fn rejoined(graph: &Graph, parts: &BTreeMap<ValueId, Part>) -> BTreeSet<ValueId>
                 | Op::Slice { .. }
                 | Op::Reshape { .. }
                 | Op::Transpose { .. }
+                | Op::Rope { .. }
                 | Op::Concat { .. }
         ) {
             continue;

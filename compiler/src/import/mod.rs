@@ -57,6 +57,9 @@ pub const DEFAULT_MAX_POSITIONS: u64 = 2048;
 pub struct ImportOptions {
     /// Longest context in tokens, for which position tables are made; by default what `config.json` says, else 2048.
     pub max_positions: Option<u64>,
+    /// Values of symbolic dims of the inputs. With all of them, what depends on shapes alone is constant; only models without
+    /// caches may have any.
+    pub dims: Vec<(String, u64)>,
 }
 
 /// A cache that comes in and goes out again, one tensor longer.
@@ -77,6 +80,8 @@ pub struct Imported {
     pub info: ModelInfo,
     /// Caches in file order.
     pub caches: Vec<Cache>,
+    /// Symbolic dims that got the values of [`ImportOptions::dims`].
+    pub bound: Vec<String>,
     /// Name of the input with token ids; `None` for a program that has none.
     pub tokens: Option<String>,
     /// Context length that position tables cover, in tokens.
@@ -110,7 +115,8 @@ pub fn import_model(
         .trim()
         .to_string();
     info.producer = Some(producer).filter(|p| !p.is_empty());
-    let model = Model::resolve(proto, path)?;
+    let mut model = Model::resolve(proto, path)?;
+    let bound = model.bind(&options.dims);
     let mut warnings = Vec::new();
     if let Some(node) = model
         .nodes
@@ -144,9 +150,16 @@ pub fn import_model(
     };
     let space = roles.space(usize::try_from(max_positions).unwrap_or(usize::MAX));
     let mut lower = Lower::new(&model, &roles, space);
-    problems.extend(lower.run());
-    if problems.is_empty() {
-        problems.extend(lower.outputs());
+    let mut found = lower.run();
+    if problems.is_empty() && found.is_empty() {
+        found.extend(lower.outputs());
+    }
+    // What a shape decides cannot be told without it: this may be why.
+    let hint = found.first().map(|first| first.category);
+    problems.extend(found);
+    let unbound = roles.unbound();
+    if let Some(category) = hint.filter(|_| !unbound.is_empty()) {
+        problems.push(shapeless(category, &unbound));
     }
     if !problems.is_empty() {
         return Err(ImportError::Problems(problems));
@@ -194,10 +207,26 @@ pub fn import_model(
         graph,
         info,
         caches,
+        bound,
         tokens,
         max_positions,
         warnings,
     })
+}
+
+/// A model without caches may not be understood before its dims have values.
+fn shapeless(category: Category, unbound: &[String]) -> Problem {
+    let examples: Vec<String> = unbound.iter().map(|n| format!("--dim {n}=1")).collect();
+    Problem {
+        category,
+        operator: String::new(),
+        node: String::new(),
+        reason: format!(
+            "the model has no cache, so it is compiled for fixed shapes, but its inputs have the symbolic dims {}",
+            unbound.join(", ")
+        ),
+        remedy: format!("give each a value, e.g. {}", examples.join(" ")),
+    }
 }
 
 /// The graph we made breaks its own rules.
