@@ -112,7 +112,7 @@ fn setting(text: &str) -> Result<(String, Value), String> {
 Examples:
   llmc compile model.onnx -o model.llmc
   llmc compile model.onnx -o model.llmc --chip edge --max-context 256 --prefill 16
-  llmc compile encoder.onnx -o encoder.llmc --dim batch=1 --dim seq=128
+  llmc compile encoder.onnx -o encoder.llmc --dim batch_size=1 --dim sequence_length=128
   llmc compile model.onnx -o model.llmc --emit fused,asm --emit-dir stages"
 )]
 pub struct Options {

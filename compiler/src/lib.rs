@@ -120,6 +120,7 @@ pub fn compile_graph(graph: Graph, options: &CompileOptions) -> Result<Compiled,
         info: ModelInfo::default(),
         omitted: None,
         caches: Vec::new(),
+        bound: Vec::new(),
         tokens: None,
         max_positions: 0,
         warnings: Vec::new(),
@@ -296,7 +297,9 @@ fn pass(
 ) -> Result<Passed, CompileError> {
     let mut observer = |name: &'static str, module: &Module| stages.graphs(name, module);
     if is_function(imported) {
-        let (module, report) = run_function(&imported.graph, &options.dims, &mut observer)?;
+        let left = |(name, _): &&(String, u64)| !imported.bound.contains(name);
+        let dims: Vec<_> = options.dims.iter().filter(left).cloned().collect();
+        let (module, report) = run_function(&imported.graph, &dims, &mut observer)?;
         return Ok(Passed {
             module,
             report,
@@ -338,6 +341,7 @@ fn import_options(options: &CompileOptions) -> Result<ImportOptions, CompileErro
         max_positions: options.max_context,
         shorten: false,
         dynamic_range: options.dynamic_range,
+        dims: options.dims.clone(),
     })
 }
 

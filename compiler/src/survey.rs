@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::error::CompileError;
 use crate::import::model::domain_of;
-use crate::import::proto::{GraphProto, ModelProto, NodeProto};
+use crate::import::proto::{DimValue, GraphProto, ModelProto, NodeProto, TypeKind, ValueInfoProto};
 use crate::import::{Category, ImportError, ModelInfo, Problem, is_cache_name, source};
 use crate::options::CompileOptions;
 use llmc_passes::Cause;
@@ -65,15 +65,23 @@ pub fn survey(model: &Path, options: &CompileOptions) -> Result<Survey, CompileE
         problems: Vec::new(),
         warnings: Vec::new(),
     };
+    let mut options = options.clone();
+    let assumed = facts.assumed_dims(&options);
+    options.dims.extend(assumed.iter().cloned());
     let node_operators = facts.node_operators;
     drop(proto);
-    match crate::compile(model, options) {
+    match crate::compile(model, &options) {
         Ok(compiled) => {
             let entries = compiled.report.entries;
             survey.entries = entries.into_iter().map(|e| e.name).collect();
             survey.warnings = compiled.report.warnings;
         }
         Err(error) => survey.problems = problems(error, &node_operators)?,
+    }
+    if !assumed.is_empty() {
+        let given: Vec<String> = assumed.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        let warning = format!("no --dim says otherwise: tried with {}", given.join(", "));
+        survey.warnings.push(warning);
     }
     for problem in &survey.problems {
         if let Some(count) = survey.operators.get_mut(&problem.operator) {
@@ -143,6 +151,8 @@ struct Facts {
     /// Operator of each named node.
     node_operators: BTreeMap<String, String>,
     inputs: Vec<String>,
+    /// Symbolic dims of the inputs, with values that make sense for them.
+    symbols: BTreeMap<String, u64>,
     functions: bool,
     /// torch.export names nodes `node_add_3`; tracing names them by module: `/model/layers.0/Add`.
     by_module: bool,
@@ -166,6 +176,7 @@ impl Facts {
             inputs: graph.map_or(Vec::new(), |g| {
                 g.input.iter().map(|i| i.name.clone()).collect()
             }),
+            symbols: graph.map_or(BTreeMap::new(), |g| likely_dims(&g.input)),
             functions: !proto.functions.is_empty(),
             by_module: nodes.iter().any(|n| n.name.starts_with('/')),
         };
@@ -214,6 +225,16 @@ impl Facts {
 
     fn has_cache(&self) -> bool {
         self.inputs.iter().any(|name| is_cache_name(name))
+    }
+
+    /// Values for the symbolic dims of a model without cache that have none, so that it can be tried.
+    fn assumed_dims(&self, options: &CompileOptions) -> Vec<(String, u64)> {
+        let given = |name: &str| options.dims.iter().any(|(n, _)| n == name);
+        let left = self.symbols.iter().filter(|(name, _)| !given(name));
+        match self.has_cache() {
+            true => Vec::new(),
+            false => left.map(|(name, n)| (name.clone(), *n)).collect(),
+        }
     }
 
     fn dialect(&self) -> String {
@@ -290,4 +311,29 @@ impl Facts {
         };
         names.iter().map(|name| name.to_string()).collect()
     }
+}
+
+/// Named dims of inputs: one sequence or image, a few tokens, images as most models take them.
+fn likely_dims(inputs: &[ValueInfoProto]) -> BTreeMap<String, u64> {
+    let mut found = BTreeMap::new();
+    for input in inputs {
+        let kind = input.r#type.as_ref().and_then(|t| t.kind.as_ref());
+        let Some(TypeKind::Tensor(tensor)) = kind else {
+            continue;
+        };
+        let dims = tensor.shape.as_ref().map_or(&[][..], |s| &s.dim);
+        for (axis, dim) in dims.iter().enumerate() {
+            let Some(DimValue::Param(name)) = &dim.value else {
+                continue;
+            };
+            let likely = match (axis, dims.len()) {
+                (0, _) => 1,
+                (1, 4) => 3,
+                (_, 4) => 224,
+                _ => 16,
+            };
+            found.entry(name.clone()).or_insert(likely);
+        }
+    }
+    found
 }

@@ -32,16 +32,28 @@ fn tables_that_end_too_early() {
             node("Gather", &["places", "position_ids"], "place", vec![]),
             node("Gather", &["table", "input_ids"], "word", vec![]),
             node("Add", &["word", "place"], "logits", vec![]),
+            node("Unsqueeze", &["word", "one"], "new", vec![]),
+            node(
+                "Concat",
+                &["past_key_values.0.key", "new"],
+                "present.0.key",
+                vec![int("axis", 2)],
+            ),
         ],
         vec![
             floats("table", &[8, 4], &table()),
             floats("places", &[100, 4], &[0.5; 400]),
+            longs("one", &[1], &[1]),
         ],
         vec![
             port("input_ids", data_type::INT64, "b s"),
             port("position_ids", data_type::INT64, "b s"),
+            port("past_key_values.0.key", data_type::FLOAT, "b 1 p 4"),
         ],
-        vec![port("logits", data_type::FLOAT, "b s 4")],
+        vec![
+            port("logits", data_type::FLOAT, "b s 4"),
+            port("present.0.key", data_type::FLOAT, "b 1 t 4"),
+        ],
     );
     let (_folder, path) = saved(&model);
     let positions = |n| {
@@ -274,6 +286,63 @@ fn inputs_are_told_by_what_the_graph_does_with_them() {
     let model = imported(&model);
     assert_eq!(model.tokens.as_deref(), Some("words"));
     assert_eq!(model.caches[0].past, "memory");
+}
+
+/// An encoder: learned positions as many as there are tokens, and a mask that its user gives.
+#[test]
+fn without_caches_masks_are_inputs_and_dims_have_values() {
+    let model = model(
+        vec![
+            node("Shape", &["input_ids"], "shape", vec![]),
+            node("Gather", &["shape", "one"], "length", vec![]),
+            node("Range", &["nought", "length", "one"], "order", vec![]),
+            node("Gather", &["places", "order"], "place", vec![]),
+            node("Gather", &["table", "input_ids"], "word", vec![]),
+            node("Add", &["word", "place"], "placed", vec![]),
+            node("Cast", &["attention_mask"], "seen", vec![int("to", 1)]),
+            node("Unsqueeze", &["seen", "last"], "column", vec![]),
+            node("Mul", &["placed", "column"], "y", vec![]),
+        ],
+        vec![
+            floats("table", &[8, 4], &table()),
+            floats("places", &[6, 4], &[0.5; 24]),
+            longs("nought", &[], &[0]),
+            longs("one", &[], &[1]),
+            longs("last", &[1], &[2]),
+        ],
+        vec![
+            port("input_ids", data_type::INT64, "b s"),
+            port("attention_mask", data_type::INT64, "b s"),
+        ],
+        vec![port("y", data_type::FLOAT, "b s 4")],
+    );
+    let (_folder, path) = saved(&model);
+    let with = |dims: &[(&str, u64)]| {
+        let dims = dims
+            .iter()
+            .map(|(name, n)| (name.to_string(), *n))
+            .collect();
+        let max_positions = Some(64);
+        import(
+            &path,
+            &ImportOptions {
+                max_positions,
+                dims,
+            },
+        )
+    };
+    let found = with(&[("b", 2), ("s", 3)]).unwrap();
+    assert_eq!(found.bound, ["b", "s"]);
+    let inputs = found.graph.inputs().iter();
+    let inputs: Vec<String> = inputs
+        .map(|(n, id)| format!("{n} {}", found.graph.ty(*id)))
+        .collect();
+    assert_eq!(inputs, ["input_ids i64[2, 3]", "attention_mask i64[2, 3]"]);
+    let error = with(&[("b", 2)]).unwrap_err().to_string();
+    assert!(
+        error.contains("the symbolic dims s; give each a value, e.g. --dim s=1"),
+        "{error}"
+    );
 }
 
 #[test]

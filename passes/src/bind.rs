@@ -22,7 +22,7 @@ pub fn bind(graph: &Graph, dims: &[(String, u64)]) -> Result<Graph, Cause> {
     let names: Vec<&str> = symbols.iter().map(Symbol::name).collect();
     if let Some((name, _)) = dims.iter().find(|(n, _)| !names.contains(&n.as_str())) {
         let have = match names.as_slice() {
-            [] => "it has none".to_string(),
+            [] => "it has none without a value".to_string(),
             names => format!("it has {}", names.join(", ")),
         };
         return Err(Cause::Options(format!(

@@ -228,7 +228,7 @@ fn cut_up(graph: &Graph, parts: &BTreeMap<ValueId, Part>) -> BTreeSet<ValueId> {
     found
 }
 
-/// Products of which several parts are joined, after elementwise ops and moves at most.
+/// Products of which several parts are joined, after elementwise ops, rotations and moves at most.
 fn rejoined(graph: &Graph, parts: &BTreeMap<ValueId, Part>) -> BTreeSet<ValueId> {
     let mut found = BTreeSet::new();
     let mut within: BTreeMap<ValueId, BTreeSet<ValueId>> = BTreeMap::new();
@@ -245,6 +245,7 @@ fn rejoined(graph: &Graph, parts: &BTreeMap<ValueId, Part>) -> BTreeSet<ValueId>
                 | Op::Slice { .. }
                 | Op::Reshape { .. }
                 | Op::Transpose { .. }
+                | Op::Rope { .. }
                 | Op::Concat { .. }
         ) {
             continue;

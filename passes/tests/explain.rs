@@ -16,7 +16,7 @@ const CASES: [&str; 10] = [
     "attention_torchscript",
     "attention_not_weak_mask",
     "attention_not_mask_input",
-    "attention_not_scale_input",
+    "attention_not_softmax_over_queries",
     "norm_power_half",
     "norm_not_epsilon_negative",
     "norm_not_epsilon_outside",

@@ -1,6 +1,7 @@
 """The ways in which users export a Hugging Face folder to ONNX. A style is a name:
 
 optimum                                     the TorchScript exporter, through optimum
+torchscript                                 the TorchScript exporter
 dynamo18, dynamo20, ..                      torch.onnx.export(dynamo=True) at that opset
 genai-PRECISION-EP[+KEY=VALUE]..            the model builder of onnxruntime-genai, for example genai-int4-cpu+block_size=64
 mobius-EP[+static][+f16 or +bf16]           mobius, for example mobius-default+static
@@ -9,6 +10,7 @@ STYLE@STEP                                  another style's file after a step of
 
 The model builder 0.18 and mobius 0.1 need transformers 5 and a tokenizer in the folder, which `tokenizer` fakes.
 """
+import inspect
 import json
 import subprocess
 import sys
@@ -53,7 +55,7 @@ def export(folder, style, to):
         for option in options:
             arguments += ["--static-cache", "--max-seq-len", "64"] if option == "static" else ["--dtype", option]
     else:
-        return export_with_dynamo(folder, int(style.removeprefix("dynamo")), to)
+        return export_with_torch(folder, None if kind == "torchscript" else int(style.removeprefix("dynamo")), to)
     return run([sys.executable, *arguments])
 
 
@@ -120,8 +122,16 @@ def calibration(model):
     return Reader()
 
 
-def export_with_dynamo(folder, opset, to):
-    """torch.onnx.export(dynamo=True) of the model with its cache as flat inputs and outputs."""
+def loop_over_all_experts():
+    """A mixture of experts that depends on no count of tokens: transformers before 4.54, and what optimum puts in its place."""
+    from optimum.exporters.onnx import model_patcher
+    from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
+    MixtralSparseMoeBlock.norm_topk_prob = True
+    MixtralSparseMoeBlock.forward = model_patcher.qwen3_moe_forward_patched
+
+
+def export_with_torch(folder, opset, to):
+    """torch.onnx.export of the model with its cache as flat inputs and outputs: with TorchScript if there is no operator set."""
     import torch
     import transformers
     from transformers.cache_utils import DynamicCache
@@ -135,29 +145,36 @@ def export_with_dynamo(folder, opset, to):
             cache = DynamicCache()
             for layer, (key, value) in enumerate(past):
                 cache.update(key, value, layer)
-            found = self.model(input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids,
-                               past_key_values=cache, use_cache=True)
+            positions = {"position_ids": position_ids} if positioned else {}
+            found = self.model(input_ids=input_ids, attention_mask=attention_mask, past_key_values=cache, use_cache=True,
+                               **positions)
             layers = found.past_key_values.layers[: len(past)]
             return found.logits, *[tensor for layer in layers for tensor in (layer.keys, layer.values)]
 
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, torch_dtype=torch.float32).eval()
-    config = model.config
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    if getattr(config, "multi_query", False):
-        heads = 1
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    layers = config.num_hidden_layers
-    past = [tuple(torch.randn(2, heads, 4, width) for _ in range(2)) for _ in range(layers)]
-    arguments = (torch.randint(0, config.vocab_size, (2, 3)), torch.ones(2, 7, dtype=torch.int64),
+    positioned = "position_ids" in inspect.signature(model.forward).parameters
+    with torch.no_grad():
+        cache = model(torch.ones(2, 4, dtype=torch.int64), use_cache=True, past_key_values=DynamicCache()).past_key_values
+    past = [(torch.randn(layer.keys.shape), torch.randn(layer.values.shape)) for layer in cache.layers]
+    arguments = (torch.randint(0, model.config.vocab_size, (2, 3)), torch.ones(2, 7, dtype=torch.int64),
                  torch.arange(4, 7).repeat(2, 1), past)
     dim = torch.export.Dim
     batch, seq, old = dim("batch_size"), dim("sequence_length"), dim("past_sequence_length")
-    cached = [({0: batch, 2: old}, {0: batch, 2: old}) for _ in range(layers)]
+    cached = [({0: batch, 2: old}, {0: batch, 2: old}) for _ in past]
     shapes = ({0: batch, 1: seq}, {0: batch, 1: dim.AUTO}, {0: batch, 1: seq}, cached)
-    names = lambda what: [f"{what}.{i}.{part}" for i in range(layers) for part in ("key", "value")]
+    names = lambda what: [f"{what}.{i}.{part}" for i in range(len(past)) for part in ("key", "value")]
+    inputs = ["input_ids", "attention_mask", "position_ids", *names("past_key_values")]
+    outputs = ["logits", *names("present")]
+    to.mkdir(parents=True, exist_ok=True)
+    if opset is None:
+        loop_over_all_experts()
+        axes = {name: {0: "batch_size", 1: "sequence_length"} for name in inputs[:3]}
+        axes["attention_mask"][1] = "past_sequence_length + sequence_length"
+        axes |= {name: {0: "batch_size", 2: "past_sequence_length"} for name in inputs[3:]}
+        torch.onnx.export(WithCache(model), arguments, str(to / "model.onnx"), dynamo=False, opset_version=17,
+                          dynamic_axes=axes, input_names=inputs, output_names=outputs)
+        return
     program = torch.onnx.export(
         WithCache(model), arguments, dynamo=True, opset_version=opset, dynamic_shapes=shapes, optimize=True,
-        input_names=["input_ids", "attention_mask", "position_ids", *names("past_key_values")],
-        output_names=["logits", *names("present")])
-    to.mkdir(parents=True, exist_ok=True)
+        input_names=inputs, output_names=outputs)
     program.save(str(to / "model.onnx"))

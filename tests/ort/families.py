@@ -4,12 +4,14 @@ usage: families.py LLMC OUT_DIR [FAMILY..] [--styles optimum,dynamo18,dynamo23] 
 
 Makes a small random model of each family with `transformers`, exports it the ways its users do (see `exporters.py`;
 unless the file is in OUT_DIR already), lets ONNX Runtime compute logits, compiles, and compares logits by prefill and
-by decode. Prints one line for each file; exits with 1 if one is wrong or does not compile. Files in OUT_DIR are reused,
+by decode. Prints one line for each file, with what was fused in all layers together; exits with 1 if one is wrong or does not compile. Files in OUT_DIR are reused,
 so that only the first run needs torch, transformers, optimum, onnxruntime-genai and mobius.
 """
 import argparse
+import collections
 import json
 import pathlib
+import re
 import sys
 
 import numpy as np
@@ -22,6 +24,10 @@ TOLERANCE = 1e-3  # of the range of the logits
 COMMON = dict(vocab_size=VOCABULARY, hidden_size=HIDDEN, num_hidden_layers=LAYERS, num_attention_heads=4,
               intermediate_size=144, max_position_embeddings=128, bos_token_id=1, eos_token_id=2, pad_token_id=0)
 GROUPED = dict(COMMON, num_key_value_heads=2)
+SHORT = dict(vocab_size=VOCABULARY, n_embd=HIDDEN, n_layer=LAYERS, n_head=4, n_positions=128)
+# Latent attention: queries and keys are wider than values; all layers are dense.
+LATENT = dict(num_key_value_heads=4, first_k_dense_replace=LAYERS, q_lora_rank=32, kv_lora_rank=24, qk_rope_head_dim=8, qk_nope_head_dim=16, v_head_dim=16,
+              n_routed_experts=4, num_experts_per_tok=2, n_group=1, topk_group=1)
 # What each family's configuration adds to the common one, and the class it belongs to.
 FAMILIES = {
     "llama": ("Llama", GROUPED),
@@ -51,8 +57,56 @@ FAMILIES = {
     "starcoder2": ("Starcoder2", dict(GROUPED, sliding_window=None, use_bias=True)),
     "stablelm": ("StableLm", dict(GROUPED, partial_rotary_factor=0.25)),
     "cohere": ("Cohere", GROUPED),
+    "gpt_neox_sequential": ("GPTNeoX", dict(COMMON, rotary_pct=1.0, use_parallel_residual=False)),
+    "gptj": ("GPTJ", dict(SHORT, n_inner=144, rotary_dim=8)),
+    "codegen": ("CodeGen", dict(SHORT, n_inner=144, rotary_dim=8)),
+    "gpt_neo": ("GPTNeo", dict(vocab_size=VOCABULARY, hidden_size=HIDDEN, num_layers=LAYERS, num_heads=4, window_size=16,
+                               attention_types=[[["global", "local"], 1]], max_position_embeddings=128)),
+    "gpt_bigcode": ("GPTBigCode", dict(SHORT, n_inner=144, multi_query=True)),
+    "opt": ("OPT", dict(COMMON, ffn_dim=144, word_embed_proj_dim=HIDDEN)),
+    "opt_projected": ("OPT", dict(COMMON, ffn_dim=144, word_embed_proj_dim=32, do_layer_norm_before=False)),
+    "bloom": ("Bloom", dict(vocab_size=VOCABULARY, hidden_size=HIDDEN, n_layer=LAYERS, n_head=4)),
+    "mpt": ("Mpt", dict(vocab_size=VOCABULARY, d_model=HIDDEN, n_layers=LAYERS, n_heads=4, expansion_ratio=2, max_seq_len=128)),
+    "xglm": ("XGLM", dict(vocab_size=VOCABULARY, d_model=HIDDEN, ffn_dim=144, num_layers=LAYERS, attention_heads=4,
+                          max_position_embeddings=128)),
+    "biogpt": ("BioGpt", COMMON),
+    "falcon_alibi": ("Falcon", dict(COMMON, multi_query=False, parallel_attn=False, alibi=True, bias=True)),
+    "falcon_grouped": ("Falcon", dict(COMMON, num_kv_heads=2, new_decoder_architecture=True, alibi=False, bias=False)),
+    "phi3_partial": ("Phi3", dict(GROUPED, sliding_window=None, partial_rotary_factor=0.5)),
+    "llama31": ("Llama", dict(GROUPED, rope_scaling=dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                                                         original_max_position_embeddings=32))),
+    "llama_yarn": ("Llama", dict(GROUPED, rope_scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=32))),
+    "llama_linear": ("Llama", dict(GROUPED, rope_scaling=dict(rope_type="linear", factor=4.0))),
+    "llama_dynamic": ("Llama", dict(GROUPED, rope_scaling=dict(rope_type="dynamic", factor=4.0))),
+    "llama_biased": ("Llama", dict(GROUPED, attention_bias=True, mlp_bias=True, tie_word_embeddings=True)),
+    "gemma3_long": ("Gemma3Text", dict(GROUPED, num_hidden_layers=6, head_dim=16, sliding_window=16, query_pre_attn_scalar=16,
+                                       rope_scaling=dict(rope_type="linear", factor=8.0))),
+    "vaultgemma": ("VaultGemma", dict(GROUPED, head_dim=16, sliding_window=16, query_pre_attn_scalar=16)),
+    "cohere_normed": ("Cohere", dict(GROUPED, use_qk_norm=True)),
+    "cohere2": ("Cohere2", dict(GROUPED, num_hidden_layers=4, sliding_window=16)),
+    "exaone4": ("Exaone4", dict(GROUPED, num_hidden_layers=4, sliding_window=16, sliding_window_pattern=4)),
+    "persimmon": ("Persimmon", COMMON),
+    "glm": ("Glm", dict(GROUPED, head_dim=16)),
+    "glm4": ("Glm4", dict(GROUPED, head_dim=16)),
+    "olmo3": ("Olmo3", dict(GROUPED, num_hidden_layers=4, sliding_window=16)),
+    "ernie": ("Ernie4_5", dict(GROUPED, head_dim=16)),
+    "helium": ("Helium", dict(GROUPED, head_dim=16)),
+    "arcee": ("Arcee", GROUPED),
+    "seed_oss": ("SeedOss", dict(GROUPED, head_dim=16)),
+    "apertus": ("Apertus", GROUPED),
+    "ministral": ("Ministral", dict(GROUPED, head_dim=16, sliding_window=16)),
+    "bitnet": ("BitNet", GROUPED),
+    "diffllama": ("DiffLlama", GROUPED),
+    "stablelm_normed": ("StableLm", dict(GROUPED, partial_rotary_factor=0.25, qk_layernorm=True, use_parallel_residual=True)),
+    "phi_normed": ("Phi", dict(GROUPED, partial_rotary_factor=0.5, qk_layernorm=True)),
+    "modernbert_decoder": ("ModernBertDecoder", dict(COMMON, local_attention=16)),
+    "deepseek_v2": ("DeepseekV2", dict(COMMON, **LATENT)),
+    "deepseek_v3": ("DeepseekV3", dict(COMMON, **LATENT)),
+    "mamba": ("Mamba", dict(vocab_size=VOCABULARY, hidden_size=HIDDEN, num_hidden_layers=LAYERS)),
     "mixtral": ("Mixtral", dict(GROUPED, num_local_experts=4, num_experts_per_tok=2, sliding_window=None)),
     "qwen3_moe": ("Qwen3Moe", dict(GROUPED, head_dim=16, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=48)),
+    "olmoe": ("Olmoe", dict(GROUPED, num_experts=4, num_experts_per_tok=2)),
+    "gpt_oss": ("GptOss", dict(GROUPED, head_dim=16, num_local_experts=4, num_experts_per_tok=2, sliding_window=16)),
 }
 
 
@@ -65,8 +119,8 @@ def random_model(family, folder):
     torch.manual_seed(1)
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
-        for name, weight in model.named_parameters():
-            centre = 1.0 if "norm" in name and name.endswith("weight") and "gemma" not in family else 0.0
+        for weight in model.parameters():
+            centre = 1.0 if bool((weight == 1).all()) else 0.0  # as it starts: gains of norms, unless they add 1 themselves
             torch.nn.init.normal_(weight, centre, 0.15)
     model.save_pretrained(folder)
 
@@ -120,7 +174,7 @@ def reference(model, hf):
     given = feeds(session, tokens, head_dim, CONTEXT if windows else 0)
     if not any(n.op_type == "DynamicQuantizeLinear" for n in loaded.graph.node):
         return tokens, session.run(["logits"], given)[0]
-    # Its ranges are those of a launch; llmc's are those of a token.
+    # Its ranges are those of a launch; with a token in each they do not depend on the length of the prompt.
     names, rows = [o.name for o in session.get_outputs()], []
     for t in range(TOKENS):
         one = dict(input_ids=tokens[:, t : t + 1], attention_mask=np.ones((1, t + 1), np.int64), position_ids=np.array([[t]]))
@@ -131,6 +185,24 @@ def reference(model, hf):
     return tokens, np.concatenate(rows, axis=1)
 
 
+def fused(llmc, model):
+    """How many attentions, norms and rotations of heads the compiler finds in all layers, and what of them it does not."""
+    graph = run([llmc, "dump", model, "--stage", "fused", "--entry", "decode", "--max-context", 64])
+    found = layer = collections.Counter()
+    for op, attributes in re.findall(r"%\d+ : .*? = (\w+)(.*)", graph):
+        if op == "carry":
+            layer = collections.Counter()
+        elif op == "repeat":
+            times = int(re.search(r"count=(\d+)", attributes)[1])
+            found.update({name: times * n for name, n in layer.items()})
+            layer = found
+        else:
+            layer[op] += 1
+    left = sum(found[op] for op in ("softmax", "reduce_mean", "reduce_sum", "mask"))
+    return (f"attention {found['attention']}, norm {found['rms_norm'] + found['layer_norm']}, rope {found['rope']}"
+            + (f", not fused {left}" if left else ""))
+
+
 def compare(llmc, model, hf, chips, scratch):
     """The worst difference over all chips and both ways, as a share of the range of the logits."""
     tokens, logits = reference(model, hf)
@@ -138,7 +210,8 @@ def compare(llmc, model, hf, chips, scratch):
     worst = 0.0
     for chip in chips:
         program = scratch / "m.llmc"
-        run([llmc, "compile", model, "-o", program, *chip.split(), "--max-context", CONTEXT, "--prefill", 16])
+        run([llmc, "compile", model, "-o", program, *chip.split(), "--max-context", CONTEXT, "--prefill", 16,
+             "--dynamic-range", "token"])
         for way in ("prefill", "decode"):
             run([llmc, "eval", program, "--tokens", scratch / "ids.npy", "--logits", scratch / "l.npy", "--via", way])
             found = np.load(scratch / "l.npy")
@@ -168,17 +241,18 @@ def main():
                 if not model.exists():
                     export(folder / "hf", style, folder / style)
             except Exception as error:  # whatever an exporter throws
-                print(f"{family:12} {style:28} not exported: {str(error).strip().splitlines()[-1:]}", flush=True)
+                print(f"{family:19} {style:28} not exported: {str(error).strip().splitlines()[-1:]}", flush=True)
                 continue
             if options.export_only:
                 continue
             try:
                 worst = compare(options.llmc, model, folder / "hf", options.chips.split(","), options.out)
                 failed |= worst > TOLERANCE
-                print(f"{family:12} {style:28} {'ok' if worst <= TOLERANCE else 'WRONG'} {worst:.1e}", flush=True)
+                verdict = "ok" if worst <= TOLERANCE else "WRONG"
+                print(f"{family:19} {style:28} {verdict} {worst:.1e} {fused(options.llmc, model)}", flush=True)
             except RuntimeError as error:
                 failed = True
-                print(f"{family:12} {style:28} error: {error}", flush=True)
+                print(f"{family:19} {style:28} error: {error}", flush=True)
     sys.exit(failed)
 
 

@@ -68,6 +68,9 @@ pub struct ImportOptions {
     pub shorten: bool,
     /// What dynamic quantisation of activations takes its range of.
     pub dynamic_range: RangeOf,
+    /// Values of symbolic dims of the inputs. With all of them, what depends on shapes alone is constant; only models without
+    /// caches may have any.
+    pub dims: Vec<(String, u64)>,
 }
 
 /// A cache that comes in and goes out again, one tensor longer.
@@ -90,6 +93,8 @@ pub struct Imported {
     pub omitted: Option<Omitted>,
     /// Caches in file order.
     pub caches: Vec<Cache>,
+    /// Symbolic dims that got the values of [`ImportOptions::dims`].
+    pub bound: Vec<String>,
     /// Name of the input with token ids; `None` for a program that has none.
     pub tokens: Option<String>,
     /// Context length that position tables cover, in tokens.
@@ -148,7 +153,8 @@ fn import_timed(
         .trim()
         .to_string();
     info.producer = Some(producer).filter(|p| !p.is_empty());
-    let model = Model::resolve(proto, path)?;
+    let mut model = Model::resolve(proto, path)?;
+    let bound = model.bind(&options.dims);
     steps.end("resolve names");
     let mut warnings = Vec::new();
     if let Some(node) = model
@@ -185,9 +191,16 @@ fn import_timed(
     let hidden = shortened.as_ref().map(|s| &s.hidden);
     let mut lower = Lower::new(&model, &roles, space, hidden);
     lower.dynamic_range = options.dynamic_range;
-    problems.extend(lower.run());
-    if problems.is_empty() {
-        problems.extend(lower.outputs());
+    let mut found = lower.run();
+    if problems.is_empty() && found.is_empty() {
+        found.extend(lower.outputs());
+    }
+    // What a shape decides cannot be told without it: this may be why.
+    let hint = found.first().map(|first| first.category);
+    problems.extend(found);
+    let unbound = roles.unbound();
+    if let Some(category) = hint.filter(|_| !unbound.is_empty()) {
+        problems.push(shapeless(category, &unbound));
     }
     if !problems.is_empty() {
         return Err(ImportError::Problems(problems));
@@ -246,11 +259,27 @@ fn import_timed(
         info,
         omitted,
         caches,
+        bound,
         tokens,
         max_positions,
         warnings,
         times: steps.taken(),
     })
+}
+
+/// A model without caches may not be understood before its dims have values.
+fn shapeless(category: Category, unbound: &[String]) -> Problem {
+    let examples: Vec<String> = unbound.iter().map(|n| format!("--dim {n}=1")).collect();
+    Problem {
+        category,
+        operator: String::new(),
+        node: String::new(),
+        reason: format!(
+            "the model has no cache, so it is compiled for fixed shapes, but its inputs have the symbolic dims {}",
+            unbound.join(", ")
+        ),
+        remedy: format!("give each a value, e.g. {}", examples.join(" ")),
+    }
 }
 
 /// The graph we made breaks its own rules.

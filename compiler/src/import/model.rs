@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
 
+use llmc_ir::{Dim, Symbol};
 use llmc_tensor::{DType, Tensor};
 
 use super::error::{Category, ImportError, Problem};
@@ -334,6 +335,31 @@ fn port(flat: &mut Flattener, info: &ValueInfoProto, value: ValueIx) -> Option<P
         dtype,
         extents,
     })
+}
+
+impl Model {
+    /// Gives symbolic dims of the inputs their values. Returns the names that occur.
+    pub fn bind(&mut self, dims: &[(String, u64)]) -> Vec<String> {
+        let mut found = BTreeSet::new();
+        let values: BTreeMap<Symbol, Dim> = dims
+            .iter()
+            .filter_map(|(name, n)| Some((Symbol::new(name), Dim::from(i64::try_from(*n).ok()?))))
+            .collect();
+        let ports = self.inputs.iter_mut().filter_map(|p| p.extents.as_mut());
+        for extent in ports.flatten() {
+            let Extent::Named(name) = extent else {
+                continue;
+            };
+            let dim = name.parse::<Dim>().unwrap_or_else(|_| Dim::sym(&*name));
+            let known = dim.symbols().into_iter().filter(|s| values.contains_key(s));
+            found.extend(known.map(|s| s.name().to_string()));
+            let value = dim.substitute_all(&values).as_const();
+            if let Some(n) = value.and_then(|n| u64::try_from(n).ok()) {
+                *extent = Extent::Fixed(n);
+            }
+        }
+        found.into_iter().collect()
+    }
 }
 
 /// The nodes whose results reach `roots`, order kept.

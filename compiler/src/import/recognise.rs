@@ -108,6 +108,9 @@ impl SampleSpace {
     }
 }
 
+/// What masks add to hide is below this, and biases are above.
+const HIDDEN: f32 = -1.0e9;
+
 /// The values that a mask takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MaskValues {
@@ -197,7 +200,37 @@ pub fn recognise(space: &SampleSpace, evaluate: &mut Evaluate) -> Result<Family,
     Err(no_family(&fit))
 }
 
+/// True for `[.., heads, rows, past + seq]` where what is not hidden grows by the same step from each column to the next, by
+/// another one in each head.
+fn is_linear_bias(sample: Sample, value: &Tensor) -> bool {
+    let [.., heads, rows, columns] = value.shape()[..] else {
+        return false;
+    };
+    if !value.dtype().is_float() || columns != sample.total() || columns < 3 || rows == 0 {
+        return false;
+    }
+    let values = value.to_f32_vec();
+    let step_of = |row: &[f32]| {
+        let shown: Vec<f32> = row.iter().copied().filter(|v| *v > HIDDEN).collect();
+        let steps: Vec<f32> = shown.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let first = *steps.first()?;
+        let even = |step: &f32| (step - first).abs() <= 1e-4 * first.abs().max(1e-6);
+        (steps.len() > 1 && first != 0.0 && steps.iter().all(even)).then_some(first)
+    };
+    // The last row of each head sees the most.
+    let last =
+        |head: usize| values.get(((head + 1) * rows - 1) * columns..(head + 1) * rows * columns);
+    (0..heads).all(|head| last(head).and_then(step_of).is_some())
+}
+
 fn no_family(samples: &[(Sample, Tensor)]) -> OpError {
+    let longest = samples.iter().max_by_key(|(sample, _)| sample.total());
+    if longest.is_some_and(|(sample, value)| is_linear_bias(*sample, value)) {
+        return OpError::unsupported(
+            "the scores get a bias that grows linearly with the position, by another slope in each head (ALiBi): attention has none yet",
+            "use a model with rotary or learned positions",
+        );
+    }
     let mut reason = String::from(
         "this value depends on shapes, positions or the attention mask, but fits no known family (constant, one row per position, full, causal or windowed mask). Sampled:",
     );
@@ -622,6 +655,36 @@ mod tests {
             "{}",
             error.reason
         );
+    }
+
+    #[test]
+    fn linear_biases_are_named() {
+        let biased = |masked: bool| {
+            move |s: Sample| {
+                let cells = (0..2).flat_map(|head| {
+                    let columns = move |i| (0..s.total()).map(move |j| (head, s.past + i, j));
+                    (0..s.seq).flat_map(columns)
+                });
+                let values: Vec<f32> = cells
+                    .map(|(head, p, j)| match masked && j > p {
+                        true => f32::MIN,
+                        false => [0.25, 0.0625][head] * j as f32,
+                    })
+                    .collect();
+                Ok(Tensor::from_vec([1, 2, s.seq, s.total()], values).ok())
+            }
+        };
+        for masked in [false, true] {
+            let error = recognise(&space(40), &mut biased(masked)).unwrap_err();
+            assert!(error.reason.contains("(ALiBi)"), "{}", error.reason);
+        }
+        // A hole in a causal mask is no bias.
+        let error = recognise(
+            &space(40),
+            &mut mask_of(|p, j| j <= p && j + 2 != p, f32::NEG_INFINITY),
+        )
+        .unwrap_err();
+        assert!(!error.reason.contains("(ALiBi)"), "{}", error.reason);
     }
 
     #[test]

@@ -138,11 +138,8 @@ impl Roles {
         };
         let hints = Hints::of(model);
         let mut assigned: Vec<Role> = model.inputs.iter().map(|port| hints.role(port)).collect();
-        // Names mean something beside tokens or caches only.
-        if !assigned
-            .iter()
-            .any(|r| matches!(r, Role::Tokens | Role::Embeddings | Role::Past))
-        {
+        // Names mean something beside caches only: an encoder's mask may hide anything.
+        if !assigned.contains(&Role::Past) {
             assigned.fill(Role::Data);
         }
         for (port, role) in model.inputs.iter().zip(&assigned) {
@@ -218,6 +215,19 @@ impl Roles {
             });
         let rows = tables.filter_map(|t| model.constants.get(&t)?.shape().first().copied());
         rows.min().and_then(|n| u64::try_from(n).ok())
+    }
+
+    /// Symbols of the inputs of a model without caches, by name.
+    pub fn unbound(&self) -> Vec<String> {
+        let mut names = BTreeSet::new();
+        for (_, input) in &self.inputs {
+            if input.role != Role::Data {
+                return Vec::new();
+            }
+            let symbols = input.ty.shape.iter().flat_map(|dim| dim.symbols());
+            names.extend(symbols.map(|symbol| symbol.name().to_string()));
+        }
+        names.into_iter().collect()
     }
 
     /// `past + seq`.

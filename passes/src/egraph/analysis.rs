@@ -105,7 +105,10 @@ fn type_of(egraph: &EGraph<Lang, TypeAnalysis>, node: &Lang) -> Option<Type> {
     let ty = |id: &Id| egraph[*id].data.ty.as_ref();
     let attr = |id: &Id| egraph[*id].data.attr.as_ref();
     match node {
-        Lang::RotateHalf([x]) | Lang::RotatePairs([x]) | Lang::Scaled([x, _]) => ty(x).cloned(),
+        Lang::RotateHalf([x])
+        | Lang::RotatePairs([x])
+        | Lang::Rotated([x, ..])
+        | Lang::Scaled([x, _]) => ty(x).cloned(),
         Lang::SplitHeads([x, a]) => match (&*ty(x)?.shape, attr(a)?) {
             ([b, s, _], Attr::Heads(h)) => typed(
                 ty(x)?,

@@ -63,6 +63,7 @@ define_language! {
         "merge_heads" = MergeHeads([Id; 1]),
         "rotate_half" = RotateHalf([Id; 1]),
         "rotate_pairs" = RotatePairs([Id; 1]),
+        "rotated" = Rotated([Id; 4]),
         "repeat_kv" = RepeatKv([Id; 2]),
         "scaled" = Scaled([Id; 2]),
         "scores" = ScoresOf([Id; 3]),
@@ -79,6 +80,8 @@ pub enum Attr {
     Leaf(ValueId),
     /// How `split_heads` splits the last axis.
     Heads(Heads),
+    /// How `rotated` rotates.
+    Rotation(Rotation),
     /// How often `repeat_kv` repeats each head in place.
     Repeat(usize),
     /// The factor of `scaled`.
@@ -138,6 +141,29 @@ impl fmt::Display for Heads {
     }
 }
 
+/// How pairs of the first elements of the last axis are rotated, by tables [tokens, dim] or [tokens, dim / 2].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Rotation {
+    /// The axis of the tokens; `None` if there is one token.
+    pub tokens: Option<usize>,
+    /// How many elements are rotated.
+    pub dim: usize,
+    /// Pairs are neighbours, not `dim / 2` apart.
+    pub interleaved: bool,
+}
+
+impl fmt::Display for Rotation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rotation {
+            tokens,
+            dim,
+            interleaved,
+        } = self;
+        write!(f, "dim={dim}, interleaved={interleaved}")?;
+        tokens.map_or(Ok(()), |axis| write!(f, ", tokens={axis}"))
+    }
+}
+
 /// `scale * q k^T`, capped, of q [b, s, heads * head_dim] and k [b, kv_heads, t, head_dim].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Scores {
@@ -185,6 +211,7 @@ impl fmt::Display for Attr {
             Attr::Op(op) => fmt::Display::fmt(op, f),
             Attr::Leaf(id) => fmt::Display::fmt(id, f),
             Attr::Heads(heads) => write!(f, "{{{heads}}}"),
+            Attr::Rotation(rotation) => write!(f, "{{{rotation}}}"),
             Attr::Repeat(times) => write!(f, "{{times={times}}}"),
             Attr::Scale(factor) => write!(f, "{{by={factor:?}}}"),
             Attr::Scores(scores) => write!(f, "{{{scores}}}"),
@@ -329,6 +356,7 @@ impl Lang {
             | Lang::MergeHeads(_)
             | Lang::RotateHalf(_)
             | Lang::RotatePairs(_)
+            | Lang::Rotated(_)
             | Lang::RepeatKv(_)
             | Lang::Scaled(_)
             | Lang::ScoresOf(_)

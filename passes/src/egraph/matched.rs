@@ -5,7 +5,7 @@ use llmc_ir::{Dim, Op, ReduceOp, Type};
 use llmc_tensor::Tensor;
 
 use super::analysis::{Data, TypeAnalysis};
-use super::lang::{Attr, Factor, Heads, Lang, Probs, Scores};
+use super::lang::{Attr, Factor, Heads, Lang, Probs, Rotation, Scores};
 
 /// Why a rule did not apply although its left side matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,6 +108,14 @@ impl<'a> Match<'a> {
         match self.attr(var)? {
             Attr::Heads(heads) => Ok(*heads),
             _ => Err(Miss("not a split of heads")),
+        }
+    }
+
+    /// The rotation that a variable is.
+    pub fn rotation(&self, var: &str) -> Result<Rotation, Miss> {
+        match self.attr(var)? {
+            Attr::Rotation(rotation) => Ok(*rotation),
+            _ => Err(Miss("not a rotation")),
         }
     }
 

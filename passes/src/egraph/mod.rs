@@ -29,7 +29,7 @@ pub use analysis::TypeAnalysis;
 pub use draw::{Bound, Draw, Values};
 pub use explain::{Closest, Explained, Failed, Kept, NearMiss, Proof, Step, explain, near_misses};
 pub use extract::Extraction;
-pub use lang::{Attr, Factor, Heads, Lang, Probs, Scores};
+pub use lang::{Attr, Factor, Heads, Lang, Probs, Rotation, Scores};
 pub use matched::{Match, Miss};
 pub use rule::{Condition, Rule};
 

@@ -200,7 +200,12 @@ impl Tokens {
             .max()
             .unwrap_or(1)
             .max(1);
-        let dim = symbolic.unwrap_or(Dim::from(most));
+        // What goes into a state is one row per token; other values may have heads in front.
+        let appended = graph.iter().find_map(|(_, n)| match n.op {
+            Op::Append { .. } => graph.ty(*n.operands.first()?).shape.get(1).cloned(),
+            _ => None,
+        });
+        let dim = symbolic.or(appended).unwrap_or(Dim::from(most));
         let (count, max) = match (dim.as_const(), dim.as_symbol()) {
             (Some(n), _) => (Expr::Const(n), n),
             (None, Some(s)) if s.name() == Symbol::SEQ => (

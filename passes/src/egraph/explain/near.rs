@@ -113,11 +113,11 @@ impl Looks {
             }],
             Looks::Rope => &[
                 Stage {
-                    name: "rotated halves",
-                    reached: |node| matches!(node, Lang::RotateHalf(_) | Lang::RotatePairs(_)),
+                    name: "rotation",
+                    reached: |node| matches!(node, Lang::Rotated(_)),
                 },
                 Stage {
-                    name: "rotation",
+                    name: "rotation of heads",
                     reached: |node| matches!(node, Lang::Rope(_)),
                 },
             ],

@@ -1,11 +1,13 @@
 //! Scaled dot-product attention over grouped heads; `../README.md` shows how the steps build on each other.
 
-use llmc_ir::{Codes, Dim, MaskForm, MaskKind, Op, Real, ReduceOp};
+use llmc_ir::{Codes, Dim, MaskForm, MaskKind, Op, Real, ReduceOp, Type};
 
 use crate::egraph::draw::{Draw, Values};
 use crate::egraph::lang::{Attr, Factor, Heads, Probs, Scores};
 use crate::egraph::matched::{Match, Miss};
 use crate::egraph::rule::{Rule, rule};
+
+use super::movement::heads_of;
 
 /// Added to a score, a number not above this makes its share 0 in f32 (`exp` underflows at -104), unless
 /// scores differ by thousands.
@@ -46,16 +48,16 @@ pub fn rules() -> Vec<Rule> {
         rule(
             "scores",
             "query heads times transposed keys",
-            "(matmul (split_heads ?q ?h) (transpose ?k ?p))",
-            "(scores ?q ?k ?out)",
+            "(matmul ?q (transpose ?k ?p))",
+            "(scores (merge_heads ?q) ?k ?out)",
         )
         .with(|m| scores(m, 1))
         .on(|d| queries_and_keys(d, 1)),
         rule(
             "scores-grouped",
             "the same with keys that several query heads share",
-            "(matmul (split_heads ?q ?h) (transpose (repeat_kv ?k ?g) ?p))",
-            "(scores ?q ?k ?out)",
+            "(matmul ?q (transpose (repeat_kv ?k ?g) ?p))",
+            "(scores (merge_heads ?q) ?k ?out)",
         )
         .with(|m| scores(m, m.repeat("?g")?))
         .on(|d| {
@@ -132,7 +134,7 @@ pub fn rules() -> Vec<Rule> {
             "(softmax (add (scores ?q ?k ?s) (mask ?m)) ?axis)",
             "(probs ?q ?k ?out)",
         )
-        .with(|m| probs(m, added_mask(m)?))
+        .with(|m| probs(m, added_mask(m, "?m")?))
         .on(|d| softmax_of_scores(d, Form::Additive)),
         rule(
             "probs-mask-chosen",
@@ -140,8 +142,30 @@ pub fn rules() -> Vec<Rule> {
             "(softmax (where (mask ?m) (scores ?q ?k ?s) ?low) ?axis)",
             "(probs ?q ?k ?out)",
         )
-        .with(|m| probs(m, choosing_mask(m)?))
+        .with(|m| probs(m, choosing_mask(m, "?m")?))
         .on(|d| softmax_of_scores(d, Form::Bool)),
+        rule(
+            "probs-masked-and-scaled",
+            "scores that are scaled after a mask is added",
+            "(softmax (scaled (add (scores ?q ?k ?s) (mask ?m)) ?f) ?axis)",
+            "(probs ?q ?k ?out)",
+        )
+        .with(probs_scaled)
+        .on(|d| {
+            softmax_of_scores(d, Form::None);
+            let low = d.pick(&[f32::NEG_INFINITY, f32::MIN]);
+            draw_mask(d, MaskForm::Additive(Real::new(low)));
+            let factor = d.pick(&[0.5, 0.25, 2.0]);
+            d.attr("?f", Attr::scale(factor));
+        }),
+        rule(
+            "probs-mask-chosen-and-added",
+            "what one mask shows and another does not hide",
+            "(softmax (add (where (mask ?n) (scores ?q ?k ?s) ?low) (mask ?m)) ?axis)",
+            "(probs ?q ?k ?out)",
+        )
+        .with(|m| probs(m, both(choosing_mask(m, "?n")?, added_mask(m, "?m")?)))
+        .on(|d| softmax_of_scores(d, Form::Both)),
         rule(
             "nan-guard",
             "a row that sees nothing gives 0 anyway",
@@ -152,6 +176,48 @@ pub fn rules() -> Vec<Rule> {
         .on(|d| {
             some_probs(d);
             d.scalar("?zero", 0.0);
+        }),
+        rule(
+            "columns-of-attention",
+            "columns of the values are columns of what attends to them",
+            "(matmul (probs ?q ?k ?p) (slice ?v ?columns))",
+            "(slice (matmul (probs ?q ?k ?p) ?v) ?columns)",
+        )
+        .when(columns_of_heads)
+        .on(|d| {
+            let group = d.pick(&[1, 2, 3]);
+            let scores = draw_scores(d, group, Values::Unit);
+            cached(d, "?v", scores.q.heads, 3, Values::Finite);
+            draw_columns(d);
+            draw_probs(d, scores);
+        }),
+        rule(
+            "columns-of-repeated",
+            "the same before heads are repeated",
+            "(repeat_kv (slice ?v ?columns) ?g)",
+            "(slice (repeat_kv ?v ?g) ?columns)",
+        )
+        .when(columns_of_heads)
+        .on(|d| {
+            let heads = d.heads().heads;
+            cached(d, "?v", heads, 3, Values::Any);
+            draw_columns(d);
+            let group = d.pick(&[1, 2, 3]);
+            d.attr("?g", Attr::Repeat(group));
+        }),
+        rule(
+            "heads-of-attention",
+            "what attends to values are heads that may be merged",
+            "(matmul (probs ?q ?k ?p) ?v)",
+            "(split_heads (merge_heads (matmul (probs ?q ?k ?p) ?v)) ?out)",
+        )
+        .with(|m| heads_first(m.root_ty()?).map(Attr::Heads))
+        .on(|d| {
+            let group = d.pick(&[1, 2, 3]);
+            let scores = draw_scores(d, group, Values::Unit);
+            let Heads { heads, head_dim } = scores.q;
+            cached(d, "?v", heads, head_dim, Values::Finite);
+            draw_probs(d, scores);
         }),
         rule(
             "attention",
@@ -222,7 +288,7 @@ fn repeat_kv(m: &Match) -> Result<Attr, Miss> {
 
 /// `?k` [b, kv_heads, t, d] with its last axes swapped, each head used by `group` heads of `?q`.
 fn scores(m: &Match, group: usize) -> Result<Attr, Miss> {
-    let q = m.heads("?h")?;
+    let q = heads_first(m.ty("?q")?)?;
     m.require(
         m.perm("?p")? == [0, 1, 3, 2],
         "the keys are not transposed as matrices",
@@ -235,6 +301,14 @@ fn scores(m: &Match, group: usize) -> Result<Attr, Miss> {
         softcap: None,
         codes: None,
     }))
+}
+
+/// The heads of [b, h, s, d].
+fn heads_first(ty: &Type) -> Result<Heads, Miss> {
+    let [_, heads, _, head_dim] = &ty.shape[..] else {
+        return Err(Miss("not four axes"));
+    };
+    heads_of(heads, head_dim)
 }
 
 /// The heads of a key or value, if `group` of `q`'s heads use each and the head size is `q`'s.
@@ -261,7 +335,11 @@ fn kv_heads(m: &Match, var: &str, q: Heads, group: usize) -> Result<usize, Miss>
 
 /// The product of both factors.
 fn scaled_scores(m: &Match) -> Result<Attr, Miss> {
-    let scores = m.scores("?s")?;
+    scaled_by(m, m.scores("?s")?, m.factor("?f")?).map(Attr::Scores)
+}
+
+/// The same scores times a factor.
+fn scaled_by(m: &Match, scores: Scores, factor: f64) -> Result<Scores, Miss> {
     m.require(
         scores.softcap.is_none(),
         "scores are scaled after they are capped",
@@ -273,11 +351,11 @@ fn scaled_scores(m: &Match) -> Result<Attr, Miss> {
         scale: Real::new((f64::from(codes.scale.get()) * factor) as f32),
         ..codes
     });
-    Ok(Attr::Scores(Scores {
+    Ok(Scores {
         scale: Attr::factor(scores.scale.get() * factor),
         codes,
         ..scores
-    }))
+    })
 }
 
 /// `c * tanh(s / c)`: the division is in the scale of the scores already.
@@ -338,8 +416,8 @@ fn mask_without_ones(m: &Match) -> Result<(), Miss> {
 }
 
 /// What a mask that is added to the scores hides.
-fn added_mask(m: &Match) -> Result<MaskKind, Miss> {
-    match mask_over_scores(m)? {
+fn added_mask(m: &Match, var: &str) -> Result<MaskKind, Miss> {
+    match mask_over_scores(m, var)? {
         (kind, MaskForm::Additive(low)) => {
             m.require(
                 f64::from(low.get()) <= HIDES,
@@ -352,25 +430,33 @@ fn added_mask(m: &Match) -> Result<MaskKind, Miss> {
 }
 
 /// What a mask that chooses between the scores and a number hides.
-fn choosing_mask(m: &Match) -> Result<MaskKind, Miss> {
+fn choosing_mask(m: &Match, var: &str) -> Result<MaskKind, Miss> {
     m.require(
         m.scalar("?low")? <= HIDES,
         "hidden scores are not low enough",
     )?;
-    match mask_over_scores(m)? {
+    match mask_over_scores(m, var)? {
         (kind, MaskForm::Bool) => Ok(kind),
         _ => Err(Miss("the choosing mask is not bool")),
     }
 }
 
-/// Kind and form of the mask `?m`, whose rows and columns are those of the scores.
-fn mask_over_scores(m: &Match) -> Result<(MaskKind, MaskForm), Miss> {
+/// What both masks show.
+fn both(a: MaskKind, b: MaskKind) -> MaskKind {
+    MaskKind {
+        causal: a.causal || b.causal,
+        window: [a.window, b.window].into_iter().flatten().min(),
+    }
+}
+
+/// Kind and form of a mask, whose rows and columns are those of the scores.
+fn mask_over_scores(m: &Match, var: &str) -> Result<(MaskKind, MaskForm), Miss> {
     let Op::Mask {
         kind,
         form,
         rows,
         cols,
-    } = m.op("?m")?
+    } = m.op(var)?
     else {
         return Err(Miss("not a mask"));
     };
@@ -383,6 +469,38 @@ fn mask_over_scores(m: &Match) -> Result<(MaskKind, MaskForm), Miss> {
     )?;
     m.require(kind.window != Some(0), "the mask hides everything")?;
     Ok((*kind, *form))
+}
+
+/// Softmax over the keys of masked scores times a factor, which hides no less.
+fn probs_scaled(m: &Match) -> Result<Attr, Miss> {
+    let (factor, mask) = (m.factor("?f")?, added_mask(m, "?m")?);
+    let low = match m.op("?m")? {
+        Op::Mask {
+            form: MaskForm::Additive(low),
+            ..
+        } => f64::from(low.get()),
+        _ => 0.0,
+    };
+    m.require(
+        factor > 0.0 && low * factor <= HIDES,
+        "the mask adds too little to hide anything",
+    )?;
+    match probs(m, mask)? {
+        Attr::Probs(found) => Ok(Attr::Probs(Probs {
+            scores: scaled_by(m, found.scores, factor)?,
+            ..found
+        })),
+        _ => Err(Miss("not probabilities")),
+    }
+}
+
+/// The slice is along the last axis.
+fn columns_of_heads(m: &Match) -> Result<(), Miss> {
+    m.require(m.ty("?v")?.rank() == 4, "not four axes")?;
+    match m.op("?columns")? {
+        Op::Slice { axis: 3, .. } => Ok(()),
+        _ => Err(Miss("not a slice of columns")),
+    }
 }
 
 /// Softmax over the keys.
@@ -474,6 +592,8 @@ enum Form {
     None,
     Additive,
     Bool,
+    /// A bool one `?n` and an additive one.
+    Both,
 }
 
 /// `past + seq`.
@@ -554,9 +674,24 @@ fn draw_scores(d: &mut Draw, group: usize, values: Values) -> Scores {
 
 /// The operands of a product of queries and transposed keys.
 fn queries_and_keys(d: &mut Draw, group: usize) {
-    let scores = draw_scores(d, group, Values::Finite);
-    d.attr("?h", Attr::Heads(scores.q));
+    let Scores { q, .. } = draw_scores(d, group, Values::Finite);
+    let heads = [Dim::batch(), q.heads.into(), Dim::seq(), q.head_dim.into()];
+    d.value("?q", &heads, Values::Finite);
     d.transpose("?p", &[0, 1, 3, 2]);
+}
+
+/// A slice of the columns of heads of three.
+fn draw_columns(d: &mut Draw) {
+    let start = d.below(2);
+    d.op(
+        "?columns",
+        Op::Slice {
+            axis: 3,
+            start: start.into(),
+            end: 3.into(),
+            step: 1,
+        },
+    );
 }
 
 /// Scores `?s` of any grouping.
@@ -602,7 +737,7 @@ fn mask_of_fewer_axes(d: &mut Draw, form: Form) {
     let low = low(d);
     match form {
         Form::Additive => draw_mask(d, MaskForm::Additive(Real::new(low))),
-        Form::Bool | Form::None => draw_mask(d, MaskForm::Bool),
+        Form::Bool | Form::None | Form::Both => draw_mask(d, MaskForm::Bool),
     }
     d.scalar("?low", low);
     let ones = d.below(2);
@@ -621,6 +756,12 @@ fn softmax_of_scores(d: &mut Draw, form: Form) {
         Form::Bool => {
             draw_mask(d, MaskForm::Bool);
             d.scalar("?low", low);
+        }
+        Form::Both => {
+            let kind = d.mask_kind();
+            d.op("?n", Op::mask(kind, MaskForm::Bool));
+            d.scalar("?low", low);
+            draw_mask(d, MaskForm::Additive(Real::new(low)));
         }
     }
 }

@@ -296,10 +296,15 @@ pub(super) fn split_heads(m: &Match) -> Result<Attr, Miss> {
         return Err(Miss("not a split of the last of three axes"));
     };
     m.require(b == to_b && s == to_s, "batch or sequence change")?;
-    Ok(Attr::Heads(Heads {
-        heads: constant(h)?,
-        head_dim: constant(d)?,
-    }))
+    heads_of(h, d).map(Attr::Heads)
+}
+
+/// Heads of constant dims.
+pub(super) fn heads_of(heads: &Dim, head_dim: &Dim) -> Result<Heads, Miss> {
+    Ok(Heads {
+        heads: constant(heads)?,
+        head_dim: constant(head_dim)?,
+    })
 }
 
 /// `[b, h, s, d] -> [b, s, h, d] -> [b, s, h * d]`.

@@ -1,18 +1,32 @@
-//! Rotary position embedding on halves: `x * cos + concat(-x[d/2..], x[..d/2]) * sin` with a column of the tables for
-//! each element, or the same spelled out with a column for each pair.
+//! Rotary position embedding: `x * cos + concat(-x[d/2..], x[..d/2]) * sin` with a column of the tables for each element,
+//! the same on neighbours, or spelled out with a column for each pair.
+//!
+//! Each form becomes `rotated`, whatever the axes of `x`; that grows over elements that are not rotated, and becomes the
+//! graph op where the axes turn out to be heads and tokens.
 
 use llmc_ir::{Dim, Op};
 
 use crate::egraph::draw::{Draw, Values};
-use crate::egraph::lang::{Attr, Heads};
+use crate::egraph::lang::{Attr, Heads, Rotation};
 use crate::egraph::matched::{Match, Miss};
 use crate::egraph::rule::{Rule, rule};
+
+use super::movement::heads_of;
 
 /// What the columns of the tables belong to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Columns {
     Elements,
     Pairs,
+}
+
+/// How tables are used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Used {
+    /// [tokens, columns], which broadcasts by itself.
+    AsRows,
+    /// With axes of 1 around the tokens.
+    Reshaped,
 }
 
 /// Rules of this topic.
@@ -27,74 +41,118 @@ pub fn rules() -> Vec<Rule> {
         .when(|m| halves(m, m.ty("?x")?.shape.as_slice()))
         .on(two_halves),
         rule(
-            "rope",
-            "x cos + rotated x sin rotates heads",
-            "(add (mul (split_heads ?x ?h) (reshape ?cos ?rc)) \
-                  (mul (rotate_half (split_heads ?x ?h)) (reshape ?sin ?rs)))",
-            "(split_heads (rope ?x ?cos ?sin ?out) ?h)",
+            "rotate-pairs",
+            "the odd elements negated and the even ones, side by side again",
+            "(reshape (concat2 (reshape (neg (slice ?x ?odd)) ?one) (reshape (slice ?x ?even) ?one) ?axis) ?to)",
+            "(rotate_pairs ?x)",
         )
-        .with(|m| rope(m, leading_ones(m)?))
+        .when(neighbours)
+        .on(two_parities),
+        rule(
+            "rotation",
+            "x cos + x with its halves swapped, times sin, rotates pairs",
+            "(add (mul ?x (reshape ?cos ?rc)) (mul (rotate_half ?x) (reshape ?sin ?rs)))",
+            "(rotated ?x ?cos ?sin ?out)",
+        )
+        .with(|m| rotation(m, Columns::Elements, Used::Reshaped, false))
         .on(|d| {
-            tables(d, Columns::Elements, true);
+            rotation_of(d, Columns::Elements, Used::Reshaped);
         }),
         rule(
-            "rope-rows",
+            "rotation-rows",
             "the same with tables that broadcast by themselves",
-            "(add (mul (split_heads ?x ?h) ?cos) (mul (rotate_half (split_heads ?x ?h)) ?sin))",
-            "(split_heads (rope ?x ?cos ?sin ?out) ?h)",
+            "(add (mul ?x ?cos) (mul (rotate_half ?x) ?sin))",
+            "(rotated ?x ?cos ?sin ?out)",
         )
-        .with(|m| rope(m, Columns::Elements))
+        .with(|m| rotation(m, Columns::Elements, Used::AsRows, false))
         .on(|d| {
-            tables(d, Columns::Elements, false);
+            rotation_of(d, Columns::Elements, Used::AsRows);
         }),
         rule(
-            "rope-pairs",
+            "rotation-of-halves",
             "both halves of the rotation written out",
-            "(concat2 (sub (mul (slice (split_heads ?x ?h) ?low) (reshape ?cos ?rc)) \
-                           (mul (slice (split_heads ?x ?h) ?high) (reshape ?sin ?rs))) \
-                      (add (mul (slice (split_heads ?x ?h) ?high) (reshape ?cos ?rc)) \
-                           (mul (slice (split_heads ?x ?h) ?low) (reshape ?sin ?rs))) ?axis)",
-            "(split_heads (rope ?x ?cos ?sin ?out) ?h)",
+            "(concat2 (sub (mul (slice ?x ?low) (reshape ?cos ?rc)) (mul (slice ?x ?high) (reshape ?sin ?rs))) \
+                      (add (mul (slice ?x ?high) (reshape ?cos ?rc)) (mul (slice ?x ?low) (reshape ?sin ?rs))) ?axis)",
+            "(rotated ?x ?cos ?sin ?out)",
         )
-        .with(rope_pairs)
-        .on(rotated_pairs),
-
-        rule("rotate-pairs", "the odd elements negated and the even ones, side by side again", "(reshape (concat2 (reshape (neg (slice ?x ?odd)) ?one) (reshape (slice ?x ?even) ?one) ?axis) ?to)", "(rotate_pairs ?x)")
-            .when(neighbours)
-            .on(two_parities),
-        rule("rope-interleaved", "x cos + x with its pairs rotated, times sin", "(add (mul (split_heads ?x ?h) (reshape ?cos ?rc)) (mul (rotate_pairs (split_heads ?x ?h)) (reshape ?sin ?rs)))", "(split_heads (rope ?x ?cos ?sin ?out) ?h)")
-            .with(|m| interleaved(rope(m, leading_ones(m)?)?))
-            .on(|d| {
-                tables(d, Columns::Elements, true);
-            }),
-        rule("rope-interleaved-rows", "the same with tables that broadcast by themselves", "(add (mul (split_heads ?x ?h) ?cos) (mul (rotate_pairs (split_heads ?x ?h)) ?sin))", "(split_heads (rope ?x ?cos ?sin ?out) ?h)")
-            .with(|m| interleaved(rope(m, Columns::Elements)?))
-            .on(|d| {
-                tables(d, Columns::Elements, false);
-            }),
+        .with(|m| rotation_of_halves(m, Used::Reshaped))
+        .on(|d| rotated_halves(d, Used::Reshaped)),
         rule(
-            "rope-partial",
-            "a rotation of the first elements of each head, by tables with leading ones",
-            "(concat2 (add (mul (slice (split_heads ?x ?h) ?part) (reshape ?cos ?rc)) \
-                           (mul (rotate_half (slice (split_heads ?x ?h) ?part)) (reshape ?sin ?rs))) \
-                      (slice (split_heads ?x ?h) ?rest) ?axis)",
-            "(split_heads (rope ?x ?cos ?sin ?out) ?h)",
+            "rotation-of-halves-rows",
+            "the same with tables that broadcast by themselves",
+            "(concat2 (sub (mul (slice ?x ?low) ?cos) (mul (slice ?x ?high) ?sin)) \
+                      (add (mul (slice ?x ?high) ?cos) (mul (slice ?x ?low) ?sin)) ?axis)",
+            "(rotated ?x ?cos ?sin ?out)",
         )
-        .with(|m| {
-            leading_ones(m)?;
-            rope_of_first(m)
-        })
+        .with(|m| rotation_of_halves(m, Used::AsRows))
+        .on(|d| rotated_halves(d, Used::AsRows)),
+        rule(
+            "rotation-interleaved",
+            "x cos + x with its neighbours swapped, times sin",
+            "(add (mul ?x (reshape ?cos ?rc)) (mul (rotate_pairs ?x) (reshape ?sin ?rs)))",
+            "(rotated ?x ?cos ?sin ?out)",
+        )
+        .with(|m| rotation(m, Columns::Elements, Used::Reshaped, true))
+        .on(|d| {
+            rotation_of(d, Columns::Elements, Used::Reshaped);
+        }),
+        rule(
+            "rotation-interleaved-rows",
+            "the same with tables that broadcast by themselves",
+            "(add (mul ?x ?cos) (mul (rotate_pairs ?x) ?sin))",
+            "(rotated ?x ?cos ?sin ?out)",
+        )
+        .with(|m| rotation(m, Columns::Elements, Used::AsRows, true))
+        .on(|d| {
+            rotation_of(d, Columns::Elements, Used::AsRows);
+        }),
+        rule(
+            "rotation-of-first",
+            "the first elements rotated and the rest, joined again",
+            "(concat2 (rotated (slice ?x ?part) ?cos ?sin ?r) (slice ?x ?rest) ?axis)",
+            "(rotated ?x ?cos ?sin ?out)",
+        )
+        .with(rotation_of_first)
         .on(rotated_first),
         rule(
-            "rope-partial-rows",
-            "the same by tables that broadcast by themselves",
-            "(concat2 (add (mul (slice (split_heads ?x ?h) ?part) ?cos) \
-                           (mul (rotate_half (slice (split_heads ?x ?h) ?part)) ?sin)) \
-                      (slice (split_heads ?x ?h) ?rest) ?axis)",
+            "rotation-of-heads",
+            "heads that are rotated are those of a row",
+            "(rotated ?x ?cos ?sin ?r)",
+            "(rotated (split_heads (merge_heads ?x) ?out) ?cos ?sin ?r)",
+        )
+        .with(heads_first)
+        .on(|d| some_rotation(d, 2)),
+        rule(
+            "rope",
+            "a rotation of the heads of each row",
+            "(rotated (split_heads ?x ?h) ?cos ?sin ?r)",
             "(split_heads (rope ?x ?cos ?sin ?out) ?h)",
         )
-        .with(rope_of_first)
-        .on(rotated_first),
+        .with(|m| rope(m, m.heads("?h")?, 2))
+        .on(|d| {
+            rotated_heads(d, 2);
+        }),
+        rule(
+            "rope-tokens-first",
+            "the same before heads and tokens change places",
+            "(rotated (reshape ?x ?to) ?cos ?sin ?r)",
+            "(reshape (rope ?x ?cos ?sin ?out) ?to)",
+        )
+        .with(|m| rope(m, heads_of_reshape(m)?, 1))
+        .on(|d| {
+            rotated_heads(d, 1);
+        }),
+        rule(
+            "rope-is-rotated",
+            "what an operator rotated may be part of a larger rotation",
+            "(split_heads (rope ?x ?cos ?sin ?rope) ?h)",
+            "(rotated (split_heads ?x ?h) ?cos ?sin ?out)",
+        )
+        .with(rotated)
+        .on(|d| {
+            let (heads, rotation) = rotated_heads(d, 2);
+            d.op("?rope", rope_op(heads, rotation));
+        }),
     ]
 }
 
@@ -125,88 +183,161 @@ fn halves(m: &Match, shape: &[Dim]) -> Result<(), Miss> {
     )
 }
 
-/// Tables that gained leading axes of 1 on the way; they have a column for each element.
-fn leading_ones(m: &Match) -> Result<Columns, Miss> {
-    for (table, reshaped) in [("?cos", "?rc"), ("?sin", "?rs")] {
-        let (rows, to) = (&m.ty(table)?.shape, m.shape(reshaped)?);
-        let (lead, rest) = to.split_at(to.len().saturating_sub(rows.len()));
+/// The tokens' axis of `?x` by which the tables are used, and their width.
+fn used(m: &Match, used: Used) -> Result<(Option<usize>, Dim), Miss> {
+    let x = &m.ty("?x")?.shape;
+    let of = |table: &str, reshaped: &str| {
+        let [tokens, width] = &m.ty(table)?.shape[..] else {
+            return Err(Miss("a table is not one row per token"));
+        };
+        let to = match used {
+            Used::AsRows => &m.ty(table)?.shape[..],
+            Used::Reshaped => m.shape(reshaped)?,
+        };
+        let lead = to.len().checked_sub(1).map(|last| &to[..last]);
+        let (Some(lead), Some(before)) = (lead, x.len().checked_sub(to.len())) else {
+            return Err(Miss("a table has more axes than what it rotates"));
+        };
+        let mut wide = lead.iter().enumerate().filter(|(_, dim)| !dim.is(1));
+        let axis = wide.next().map(|(axis, _)| before + axis);
         m.require(
-            rest == &rows[..] && lead.iter().all(|dim| dim.is(1)),
-            "a table is reshaped to more than leading ones",
+            wide.next().is_none() && to.last() == Some(width),
+            "a table is reshaped to more than its rows and axes of 1",
         )?;
-    }
-    Ok(Columns::Elements)
+        let along = axis.and_then(|axis| x.get(axis));
+        m.require(
+            along.unwrap_or(&Dim::one()) == tokens,
+            "a table is not one row per token",
+        )?;
+        Ok((axis, width.clone()))
+    };
+    let (cos, sin) = (of("?cos", "?rc")?, of("?sin", "?rs")?);
+    m.require(cos == sin, "the tables differ in shape")?;
+    Ok(cos)
 }
 
-/// Both halves of a head, and a column of the tables for each pair.
-fn rope_pairs(m: &Match) -> Result<Attr, Miss> {
+/// All of the last axis of `?x` is rotated.
+fn rotation(m: &Match, columns: Columns, how: Used, interleaved: bool) -> Result<Attr, Miss> {
+    m.same_type("?x")?;
+    let (tokens, width) = used(m, how)?;
+    let last = m.ty("?x")?.shape.last().and_then(Dim::as_const);
+    let last = last.and_then(|n| usize::try_from(n).ok());
+    let dim = last.ok_or(Miss("the rotated elements are not constant"))?;
+    let want = match columns {
+        Columns::Elements => dim,
+        Columns::Pairs => dim / 2,
+    };
+    m.require(
+        width == Dim::from(want) && dim.is_multiple_of(2),
+        "a table has not one column per rotated element or pair",
+    )?;
+    Ok(Attr::Rotation(Rotation {
+        tokens,
+        dim,
+        interleaved,
+    }))
+}
+
+/// Both halves, and a column of the tables for each pair.
+fn rotation_of_halves(m: &Match, used: Used) -> Result<Attr, Miss> {
     halves(m, &m.root_ty()?.shape)?;
-    leading_ones(m)?;
-    rope(m, Columns::Pairs)
+    rotation(m, Columns::Pairs, used, false)
 }
 
-/// The first elements of each head are rotated, by tables with a column for each of them; the rest is joined as it is.
-fn rope_of_first(m: &Match) -> Result<Attr, Miss> {
-    let head_dim = Dim::from(m.heads("?h")?.head_dim);
-    let (axis, first) = (3, |end: Dim| Op::Slice {
-        axis: 3,
-        start: Dim::zero(),
-        end,
-        step: 1,
-    });
-    let Op::Slice { end: rotary, .. } = m.op("?part")? else {
+/// A rotation of the first elements of `?x`, of which the rest is joined as it is.
+fn rotation_of_first(m: &Match) -> Result<Attr, Miss> {
+    let rotation = m.rotation("?r")?;
+    m.same_type("?x")?;
+    let [lead @ .., width] = &m.ty("?x")?.shape[..] else {
+        return Err(Miss("no axis to rotate"));
+    };
+    let axis = lead.len();
+    let Op::Slice { end: cut, .. } = m.op("?part")? else {
         return Err(Miss("not a slice"));
     };
-    m.require(
-        *m.op("?part")? == first(rotary.clone()),
-        "the rotated elements are not the first of each head",
-    )?;
-    let rest = Op::Slice {
+    let slice = |start: Dim, end: Dim| Op::Slice {
         axis,
-        start: rotary.clone(),
-        end: head_dim,
+        start,
+        end,
         step: 1,
     };
     m.require(
-        *m.op("?rest")? == rest && *m.op("?axis")? == Op::Concat { axis },
+        *m.op("?part")? == slice(Dim::zero(), cut.clone()),
+        "the rotated elements are not the first of each head",
+    )?;
+    m.require(
+        *m.op("?rest")? == slice(cut.clone(), width.clone())
+            && *m.op("?axis")? == Op::Concat { axis },
         "what is joined is not the rest of each head",
     )?;
-    let rotary = rotary.as_const().and_then(|n| usize::try_from(n).ok());
-    rope_of(
-        m,
-        rotary.ok_or(Miss("heads are not constant"))?,
-        Columns::Elements,
+    Ok(Attr::Rotation(rotation))
+}
+
+/// `?x` is [b, heads, s, d].
+fn heads_first(m: &Match) -> Result<Attr, Miss> {
+    let [_, heads, tokens, head_dim] = &m.ty("?x")?.shape[..] else {
+        return Err(Miss("not four axes"));
+    };
+    tokens_at(m, 2, tokens)?;
+    heads_of(heads, head_dim).map(Attr::Heads)
+}
+
+/// The rotation is along an axis of so many tokens.
+fn tokens_at(m: &Match, axis: usize, tokens: &Dim) -> Result<(), Miss> {
+    let along = m.rotation("?r")?.tokens;
+    m.require(
+        along == Some(axis) || along.is_none() && tokens.is(1),
+        "the rotation is along another axis than the tokens",
     )
 }
 
-/// All of each head.
-fn rope(m: &Match, columns: Columns) -> Result<Attr, Miss> {
-    rope_of(m, m.heads("?h")?.head_dim, columns)
+/// `?to` splits `?x` [b, s, h d] into [b, s, h, d].
+fn heads_of_reshape(m: &Match) -> Result<Heads, Miss> {
+    let ([b, s, width], [to_b, to_s, heads, head_dim]) = (&m.ty("?x")?.shape[..], m.shape("?to")?)
+    else {
+        return Err(Miss("not a split of the last of three axes"));
+    };
+    m.require(
+        b == to_b && s == to_s && *width == heads * head_dim,
+        "batch or sequence change",
+    )?;
+    heads_of(heads, head_dim)
 }
 
-/// One row of the tables per position of `?x`, one column per rotated element or pair of a head.
-fn rope_of(m: &Match, rotary_dim: usize, columns: Columns) -> Result<Attr, Miss> {
-    let heads = m.heads("?h")?;
-    let [_, seq, _] = &m.ty("?x")?.shape[..] else {
+/// A rotation of the heads of `?x` [b, s, h d], whose tokens are at this axis once they are split.
+fn rope(m: &Match, heads: Heads, axis: usize) -> Result<Attr, Miss> {
+    let [_, tokens, _] = &m.ty("?x")?.shape[..] else {
         return Err(Miss("not three axes"));
     };
-    let width = match columns {
-        Columns::Elements => rotary_dim,
-        Columns::Pairs => rotary_dim / 2,
-    };
-    for table in ["?cos", "?sin"] {
-        let rows = &m.ty(table)?.shape;
-        m.require(
-            *rows == [seq.clone(), width.into()],
-            "a table is not one row per position",
-        )?;
-    }
-    Ok(Attr::Op(Op::Rope {
+    tokens_at(m, axis, tokens)?;
+    Ok(Attr::Op(rope_op(heads, m.rotation("?r")?)))
+}
+
+fn rope_op(heads: Heads, rotation: Rotation) -> Op {
+    Op::Rope {
         heads: heads.heads,
         head_dim: heads.head_dim,
-        rotary_dim,
-        interleaved: false,
-    }))
+        rotary_dim: rotation.dim,
+        interleaved: rotation.interleaved,
+    }
+}
+
+/// The rotation of heads that a graph op is.
+fn rotated(m: &Match) -> Result<Attr, Miss> {
+    let (split, tokens) = (m.heads("?h")?, m.ty("?x")?.shape.get(1));
+    match *m.op("?rope")? {
+        Op::Rope {
+            heads,
+            head_dim,
+            rotary_dim,
+            interleaved,
+        } if (split.heads, split.head_dim) == (heads, head_dim) => Ok(Attr::Rotation(Rotation {
+            tokens: tokens.filter(|n| !n.is(1)).map(|_| 2),
+            dim: rotary_dim,
+            interleaved,
+        })),
+        _ => Err(Miss("rows are split otherwise than they are rotated")),
+    }
 }
 
 /// The even and the odd elements of the last axis, each with an axis of 1 behind it along which they are joined.
@@ -246,24 +377,6 @@ fn neighbours(m: &Match) -> Result<(), Miss> {
     )
 }
 
-/// The same rotation of neighbours.
-fn interleaved(rope: Attr) -> Result<Attr, Miss> {
-    match rope {
-        Attr::Op(Op::Rope {
-            heads,
-            head_dim,
-            rotary_dim,
-            ..
-        }) => Ok(Attr::Op(Op::Rope {
-            heads,
-            head_dim,
-            rotary_dim,
-            interleaved: true,
-        })),
-        _ => Err(Miss("not a rotation")),
-    }
-}
-
 // ---- instances ----
 
 /// The halves of the last axis of a value of `axes` axes and `width` elements.
@@ -289,40 +402,116 @@ fn two_halves(d: &mut Draw) {
     draw_halves(d, axes, width);
 }
 
-/// `?x` [b, s, h d], its split, and the tables, reshaped to leading ones if `reshaped`. Returns the head size.
-fn tables(d: &mut Draw, columns: Columns, reshaped: bool) -> usize {
-    let heads = d.heads();
-    let width = match columns {
-        Columns::Elements => heads.head_dim,
-        Columns::Pairs => heads.head_dim / 2,
-    };
-    draw_tables(d, heads, width, reshaped);
-    heads.head_dim
-}
-
-/// The same for these heads and tables of this width.
-fn draw_tables(d: &mut Draw, heads: Heads, width: usize, reshaped: bool) {
-    let shape = [
-        Dim::batch(),
-        Dim::seq(),
-        (heads.heads * heads.head_dim).into(),
-    ];
-    d.value("?x", &shape, Values::Finite);
-    d.attr("?h", Attr::Heads(heads));
-    for (table, to) in [("?cos", "?rc"), ("?sin", "?rs")] {
-        let rows = vec![Dim::seq(), width.into()];
-        d.value(table, &rows, Values::Unit);
-        if reshaped {
-            let ones = d.below(3);
-            d.reshape(to, &[vec![Dim::one(); ones], rows].concat());
-        }
+/// Tables of these tokens and columns.
+fn draw_tables(d: &mut Draw, tokens: &Dim, columns: usize) {
+    for table in ["?cos", "?sin"] {
+        d.value(table, &[tokens.clone(), columns.into()], Values::Unit);
     }
 }
 
-/// `?x` [b, s, h d], tables of a column per pair, and the halves of a head.
-fn rotated_pairs(d: &mut Draw) {
-    let head_dim = tables(d, Columns::Pairs, true);
-    draw_halves(d, 4, head_dim);
+/// `?x`, all of whose last axis is rotated, and tables as they are used. Returns the axes and the width.
+fn rotation_of(d: &mut Draw, columns: Columns, used: Used) -> (usize, usize) {
+    let axes = 2 + d.below(3);
+    let width = d.pick(&[2, 4, 6]);
+    let tokens = d.pick(&[Dim::seq(), Dim::one()]);
+    let axis = match used {
+        Used::AsRows => axes - 2,
+        Used::Reshaped => d.below(axes - 1),
+    };
+    let mut shape = [d.dims(axes - 1), vec![width.into()]].concat();
+    shape[axis] = tokens.clone();
+    d.value("?x", &shape, Values::Finite);
+    let columns = match columns {
+        Columns::Elements => width,
+        Columns::Pairs => width / 2,
+    };
+    draw_tables(d, &tokens, columns);
+    let mut to = vec![Dim::one(); axes];
+    (to[axis], to[axes - 1]) = (tokens, columns.into());
+    let from = d.below(axis + 1);
+    for reshape in ["?rc", "?rs"] {
+        d.reshape(reshape, &to[from..]);
+    }
+    (axes, width)
+}
+
+/// The same with tables of a column per pair, and the halves.
+fn rotated_halves(d: &mut Draw, used: Used) {
+    let (axes, width) = rotation_of(d, Columns::Pairs, used);
+    draw_halves(d, axes, width);
+}
+
+/// A rotation `?r` of the first elements of heads of 6, and its tables.
+fn draw_rotation(d: &mut Draw, axis: usize, tokens: &Dim) -> Rotation {
+    let rotation = Rotation {
+        tokens: (!tokens.is(1)).then_some(axis),
+        dim: d.pick(&[2, 4, 6]),
+        interleaved: d.flip(),
+    };
+    let columns = d.pick(&[rotation.dim, rotation.dim / 2]);
+    draw_tables(d, tokens, columns);
+    d.attr("?r", Attr::Rotation(rotation));
+    rotation
+}
+
+/// `?x` of four axes with the tokens at one of them, and a rotation.
+fn some_rotation(d: &mut Draw, axis: usize) {
+    let heads = Heads {
+        head_dim: 6,
+        ..d.heads()
+    };
+    let tokens = d.pick(&[Dim::seq(), Dim::one()]);
+    let mut shape = vec![
+        Dim::batch(),
+        heads.heads.into(),
+        heads.heads.into(),
+        6.into(),
+    ];
+    shape[axis] = tokens.clone();
+    d.value("?x", &shape, Values::Finite);
+    draw_rotation(d, axis, &tokens);
+}
+
+/// `?x` [b, s, h d], its split with the tokens at one of the axes, and a rotation.
+fn rotated_heads(d: &mut Draw, axis: usize) -> (Heads, Rotation) {
+    let heads = Heads {
+        head_dim: 6,
+        ..d.heads()
+    };
+    let tokens = d.pick(&[Dim::seq(), Dim::one()]);
+    let row = Dim::from(6 * heads.heads);
+    d.value("?x", &[Dim::batch(), tokens.clone(), row], Values::Finite);
+    d.attr("?h", Attr::Heads(heads));
+    let split = [Dim::batch(), tokens.clone(), heads.heads.into(), 6.into()];
+    d.reshape("?to", &split);
+    let rotation = draw_rotation(d, axis, &tokens);
+    (heads, rotation)
+}
+
+/// `?x`, its first elements and the rest, and a rotation of the first.
+fn rotated_first(d: &mut Draw) {
+    let axes = 2 + d.below(3);
+    let (cut, width) = (6, 6 + d.pick(&[1, 2]));
+    let tokens = d.pick(&[Dim::seq(), Dim::one()]);
+    let axis = d.below(axes - 1);
+    let mut shape = [d.dims(axes - 1), vec![width.into()]].concat();
+    shape[axis] = tokens.clone();
+    d.value("?x", &shape, Values::Finite);
+    draw_rotation(d, axis, &tokens);
+    let last = axes - 1;
+    for (var, start, end) in [("?part", 0, cut), ("?rest", cut, width)] {
+        let (start, end) = (start.into(), end.into());
+        d.op(
+            var,
+            Op::Slice {
+                axis: last,
+                start,
+                end,
+                step: 1,
+            },
+        );
+    }
+    d.op("?axis", Op::Concat { axis: last });
 }
 
 /// `?x` and every second of its last axis.
@@ -354,23 +543,4 @@ fn two_parities(d: &mut Draw) {
     );
     d.op("?axis", Op::Concat { axis: axes });
     d.reshape("?to", &[&lead[..], &[Dim::from(width)]].concat());
-}
-
-/// `?x` [b, s, h d], tables of a column per rotated element, and the parts of a head.
-fn rotated_first(d: &mut Draw) {
-    let heads = Heads {
-        head_dim: 6,
-        ..d.heads()
-    };
-    let rotary = d.pick(&[2, 4]);
-    draw_tables(d, heads, rotary, true);
-    let slice = |start: usize, end: usize| Op::Slice {
-        axis: 3,
-        start: start.into(),
-        end: end.into(),
-        step: 1,
-    };
-    d.op("?part", slice(0, rotary));
-    d.op("?rest", slice(rotary, heads.head_dim));
-    d.op("?axis", Op::Concat { axis: 3 });
 }

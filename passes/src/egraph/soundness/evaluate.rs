@@ -7,7 +7,7 @@ use llmc_ir::{BinaryOp, Bindings, Codes, Dim, MaskForm, Op, Real, UnaryOp, eval_
 use llmc_tensor::Tensor;
 
 use crate::egraph::analysis::TypeAnalysis;
-use crate::egraph::lang::{Attr, Lang, Scores};
+use crate::egraph::lang::{Attr, Lang, Rotation, Scores};
 
 /// Allowed difference, relative to the largest number: scales move through f32 products.
 const TOLERANCE: f64 = 2e-6;
@@ -103,6 +103,10 @@ fn evaluate(
             let turned: Vec<f64> = turned.collect();
             Tensor::from_f64(x.dtype(), x.shape().to_vec(), &turned).expect("same elements")
         }
+        Lang::Rotated([x, cos, sin, a]) => match attr(a)? {
+            Attr::Rotation(rotation) => rotated(of(x)?, of(cos)?, of(sin)?, *rotation),
+            _ => return None,
+        },
         Lang::RepeatKv([x, a]) => match attr(a)? {
             Attr::Repeat(n) => repeat_kv(of(x)?, *n),
             _ => return None,
@@ -171,6 +175,34 @@ fn split_heads(x: &Tensor, heads: usize, head_dim: usize) -> Tensor {
         &Bindings::new(),
     )
     .expect("transposes")
+}
+
+/// Each pair (a, b) becomes (a cos - b sin, b cos + a sin).
+fn rotated(x: &Tensor, cos: &Tensor, sin: &Tensor, rotation: Rotation) -> Tensor {
+    let (shape, half) = (x.shape(), rotation.dim / 2);
+    let (width, columns) = (shape[shape.len() - 1], cos.shape()[1]);
+    let (cos, sin) = (cos.to_f64_vec(), sin.to_f64_vec());
+    let mut out = x.to_f64_vec();
+    for (row, values) in out.chunks_exact_mut(width).enumerate() {
+        let token = rotation.tokens.map_or(0, |axis| {
+            row / shape[axis + 1..shape.len() - 1].iter().product::<usize>() % shape[axis]
+        });
+        for pair in 0..half {
+            let (i, j) = match rotation.interleaved {
+                true => (2 * pair, 2 * pair + 1),
+                false => (pair, pair + half),
+            };
+            let [ci, cj] = match columns == half {
+                true => [pair, pair],
+                false => [i, j],
+            }
+            .map(|column| token * columns + column);
+            let (a, b) = (values[i], values[j]);
+            values[i] = a * cos[ci] - b * sin[ci];
+            values[j] = b * cos[cj] + a * sin[cj];
+        }
+    }
+    Tensor::from_f64(x.dtype(), shape.to_vec(), &out).expect("same elements")
 }
 
 fn repeat_kv(x: &Tensor, n: usize) -> Tensor {
