@@ -23,6 +23,7 @@ pub mod shard;
 pub mod specialise;
 pub mod tables;
 pub mod unpack;
+pub mod unstack;
 
 use std::time::{Duration, Instant};
 
@@ -122,6 +123,7 @@ pub fn run_observed(
         each_entry(module, |graph| {
             dequantise::absorb(graph)?;
             columns::split_products(graph)?;
+            unstack::unstack(graph)?;
             Ok(())
         })?;
         report.fold = fold::fold(module).map_err(at_entry)?;

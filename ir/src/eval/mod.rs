@@ -230,7 +230,7 @@ fn kernel(op: &Op, operands: &[&Tensor], dtype: DType, shape: Vec<usize>) -> Eva
                 mask,
                 softcap,
             },
-            [q, k, v],
+            [q, k, v, sink @ ..],
         ) => {
             let attention = fused::Attention {
                 heads: *heads,
@@ -240,7 +240,7 @@ fn kernel(op: &Op, operands: &[&Tensor], dtype: DType, shape: Vec<usize>) -> Eva
                 mask: *mask,
                 softcap: softcap.map(|c| f64::from(c.get())),
             };
-            attention.eval(q, k, v)
+            attention.eval(q, k, v, sink.first().copied())
         }
         (Op::SiluMul, [g, u]) => {
             let product = elementwise::silu_mul(g, u);

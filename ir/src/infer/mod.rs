@@ -253,8 +253,14 @@ fn shape_rule(op: &Op, operands: &[&Type], tables: &Tables) -> Rule<Type> {
                 head_dim,
                 ..
             },
-            [q, k, v],
-        ) => attention(*heads, *kv_heads, *head_dim, [q, k, v]),
+            [q, k, v, sink @ ..],
+        ) if sink.len() <= 1 => {
+            if let [sink] = sink {
+                float(sink)?;
+                equal("sinks and heads", &sink.elements(), &Dim::from(*heads))?;
+            }
+            attention(*heads, *kv_heads, *head_dim, [q, k, v])
+        }
         (Op::SiluMul, [g, u]) => {
             float(g)?;
             same_dtype(g, u)?;

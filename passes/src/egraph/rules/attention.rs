@@ -154,6 +154,14 @@ pub fn rules() -> Vec<Rule> {
             d.scalar("?zero", 0.0);
         }),
         rule(
+            "softmax-shifted",
+            "a difference of all scores to their largest is part of softmax",
+            "(softmax (sub ?x (reduce ?x ?most)) ?axis)",
+            "(softmax ?x ?axis)",
+        )
+        .when(shifted_softmax)
+        .on(shifted),
+        rule(
             "attention",
             "probabilities times values, heads merged",
             "(merge_heads (matmul (probs ?q ?k ?p) ?v))",
@@ -325,7 +333,7 @@ fn mask_without_ones(m: &Match) -> Result<(), Miss> {
 }
 
 /// What a mask that is added to the scores hides.
-fn added_mask(m: &Match) -> Result<MaskKind, Miss> {
+pub(super) fn added_mask(m: &Match) -> Result<MaskKind, Miss> {
     match mask_over_scores(m)? {
         (kind, MaskForm::Additive(low)) => {
             m.require(
@@ -339,7 +347,7 @@ fn added_mask(m: &Match) -> Result<MaskKind, Miss> {
 }
 
 /// What a mask that chooses between the scores and a number hides.
-fn choosing_mask(m: &Match) -> Result<MaskKind, Miss> {
+pub(super) fn choosing_mask(m: &Match) -> Result<MaskKind, Miss> {
     m.require(
         m.scalar("?low")? <= HIDES,
         "hidden scores are not low enough",
@@ -361,9 +369,11 @@ fn mask_over_scores(m: &Match) -> Result<(MaskKind, MaskForm), Miss> {
     else {
         return Err(Miss("not a mask"));
     };
-    let [_, _, s, t] = &m.root_ty()?.shape[..] else {
+    let (q, k) = (m.ty("?q")?, m.ty("?k")?);
+    let ([_, s, _], [_, _, t, _]) = (&q.shape[..], &k.shape[..]) else {
         return Err(Miss("not four axes"));
     };
+    m.require(m.root_ty()?.rank() == 4, "not four axes")?;
     m.require(
         rows == s && cols == t,
         "the mask is not one row per query and one column per key",
@@ -384,8 +394,24 @@ fn probs(m: &Match, mask: MaskKind) -> Result<Attr, Miss> {
     }))
 }
 
+/// The maximum is over the axis of the softmax, and keeps it.
+fn shifted_softmax(m: &Match) -> Result<(), Miss> {
+    let Op::Softmax { axis } = m.op("?axis")? else {
+        return Err(Miss("not a softmax"));
+    };
+    let most = Op::Reduce {
+        op: ReduceOp::Max,
+        axes: vec![*axis],
+        keepdims: true,
+    };
+    m.require(
+        *m.op("?most")? == most,
+        "not the largest of what softmax is over",
+    )
+}
+
 /// `?v` [b, kv_heads, t, d] as long as the keys, each head used by `group` heads of the queries.
-fn attention(m: &Match, group: usize) -> Result<Attr, Miss> {
+pub(super) fn attention(m: &Match, group: usize) -> Result<Attr, Miss> {
     let Probs { scores, mask } = m.probs("?p")?;
     let kv_heads = kv_heads(m, "?v", scores.q, group)?;
     m.require(
@@ -450,7 +476,7 @@ fn written_softmax(m: &Match) -> Result<Attr, Miss> {
 
 /// The form of the mask of an instance.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     None,
     Additive,
     Bool,
@@ -507,13 +533,19 @@ fn scaled_transpose(d: &mut Draw) {
 }
 
 /// `var` [b, heads, t, d].
-fn cached(d: &mut Draw, var: &'static str, heads: usize, head_dim: usize, values: Values) {
+pub(super) fn cached(
+    d: &mut Draw,
+    var: &'static str,
+    heads: usize,
+    head_dim: usize,
+    values: Values,
+) {
     let shape = [Dim::batch(), heads.into(), total(), head_dim.into()];
     d.value(var, &shape, values);
 }
 
 /// `?q` [b, s, h d] and `?k`, each of whose heads `group` heads of `?q` use.
-fn draw_scores(d: &mut Draw, group: usize, values: Values) -> Scores {
+pub(super) fn draw_scores(d: &mut Draw, group: usize, values: Values) -> Scores {
     let kv = d.heads();
     let q = Heads {
         heads: kv.heads * group,
@@ -553,7 +585,7 @@ fn draw_mask(d: &mut Draw, form: MaskForm) {
 }
 
 /// The lowest numbers that exporters hide with.
-fn low(d: &mut Draw) -> f32 {
+pub(super) fn low(d: &mut Draw) -> f32 {
     d.pick(&[f32::NEG_INFINITY, f32::MIN, -65504.0, -1e4])
 }
 
@@ -605,7 +637,7 @@ fn softmax_of_scores(d: &mut Draw, form: Form) {
 }
 
 /// Probabilities `?p`.
-fn draw_probs(d: &mut Draw, scores: Scores) {
+pub(super) fn draw_probs(d: &mut Draw, scores: Scores) {
     let mask = d.mask_kind();
     d.attr("?p", Attr::Probs(Probs { scores, mask }));
 }
@@ -621,6 +653,20 @@ fn probs_and_values(d: &mut Draw, group: usize) {
     let scores = draw_scores(d, group, Values::Unit);
     cached(d, "?v", scores.kv_heads, scores.q.head_dim, Values::Finite);
     draw_probs(d, scores);
+}
+
+/// `?x`, and a softmax over one of its axes of the difference to its largest element.
+fn shifted(d: &mut Draw) {
+    let shape = d.shape();
+    let axis = d.below(shape.len());
+    d.value("?x", &shape, Values::Unit);
+    let most = Op::Reduce {
+        op: ReduceOp::Max,
+        axes: vec![axis],
+        keepdims: true,
+    };
+    d.op("?most", most);
+    d.op("?axis", Op::Softmax { axis });
 }
 
 /// `?x` [b, h, t, d] and indices that repeat its heads.
