@@ -40,6 +40,8 @@ FAMILIES = {
     "stablelm": ("StableLm", dict(GROUPED, partial_rotary_factor=0.25)),
     "cohere": ("Cohere", GROUPED),
     "mixtral": ("Mixtral", dict(GROUPED, num_local_experts=4, num_experts_per_tok=2, sliding_window=None)),
+    "olmoe": ("Olmoe", dict(GROUPED, num_experts=4, num_experts_per_tok=2)),
+    "gpt_oss": ("GptOss", dict(GROUPED, head_dim=16, num_local_experts=4, num_experts_per_tok=2, sliding_window=16)),
     "qwen3_moe": ("Qwen3Moe", dict(GROUPED, head_dim=16, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=48)),
 }
 
@@ -66,11 +68,21 @@ def export(folder, style, to):
         return run([sys.executable, *arguments])
     if style == "mobius":
         return run([pathlib.Path(sys.executable).with_name("mobius"), "build", "--config", folder, to])
-    return export_with_dynamo(folder, int(style.removeprefix("dynamo")), to)
+    if style == "torchscript":
+        return export_with_torch(folder, None, to)
+    return export_with_torch(folder, int(style.removeprefix("dynamo")), to)
 
 
-def export_with_dynamo(folder, opset, to):
-    """torch.onnx.export(dynamo=True) of the model with its cache as flat inputs and outputs."""
+def loop_over_all_experts():
+    """A mixture of experts that depends on no count of tokens: transformers before 4.54, and what optimum puts in its place."""
+    from optimum.exporters.onnx import model_patcher
+    from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
+    MixtralSparseMoeBlock.norm_topk_prob = True
+    MixtralSparseMoeBlock.forward = model_patcher.qwen3_moe_forward_patched
+
+
+def export_with_torch(folder, opset, to):
+    """torch.onnx.export of the model with its cache as flat inputs and outputs: with TorchScript if there is no operator set."""
     import torch
     import transformers
     from transformers.cache_utils import DynamicCache
@@ -103,11 +115,20 @@ def export_with_dynamo(folder, opset, to):
     cached = [({0: batch, 2: old}, {0: batch, 2: old}) for _ in range(LAYERS)]
     shapes = ({0: batch, 1: seq}, {0: batch, 1: dim.AUTO}, {0: batch, 1: seq}, cached)
     names = lambda what: [f"{what}.{i}.{part}" for i in range(LAYERS) for part in ("key", "value")]
+    inputs = ["input_ids", "attention_mask", "position_ids", *names("past_key_values")]
+    outputs = ["logits", *names("present")]
+    to.mkdir(parents=True, exist_ok=True)
+    if opset is None:
+        loop_over_all_experts()
+        axes = {name: {0: "batch_size", 1: "sequence_length"} for name in inputs[:3]}
+        axes["attention_mask"][1] = "past_sequence_length + sequence_length"
+        axes |= {name: {0: "batch_size", 2: "past_sequence_length"} for name in inputs[3:]}
+        torch.onnx.export(WithCache(model), arguments, str(to / "model.onnx"), dynamo=False, opset_version=17,
+                          dynamic_axes=axes, input_names=inputs, output_names=outputs)
+        return
     program = torch.onnx.export(
         WithCache(model), arguments, dynamo=True, opset_version=opset, dynamic_shapes=shapes, optimize=True,
-        input_names=["input_ids", "attention_mask", "position_ids", *names("past_key_values")],
-        output_names=["logits", *names("present")])
-    to.mkdir(parents=True, exist_ok=True)
+        input_names=inputs, output_names=outputs)
     program.save(str(to / "model.onnx"))
 
 
