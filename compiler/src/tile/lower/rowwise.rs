@@ -488,56 +488,6 @@ impl Lower<'_> {
         Ok(Value::Sram(out))
     }
 
-    /// Elements of an axis of rows, by known indices.
-    pub(super) fn gather_elements(
-        &mut self,
-        id: ValueId,
-        node: &Node,
-        axis: usize,
-        which: &Const,
-    ) -> Result<Value, Reason> {
-        let from = self.whole(node, 0)?;
-        let old = self.operand_dims(node, 0)?;
-        if node
-            .operands
-            .first()
-            .and_then(|v| self.row_axis(self.graph.ty(*v)))
-            == Some(axis)
-        {
-            return Err("takes some of the rows".into());
-        }
-        let which = which.tensor().and_then(|t| t.to_i64_vec().ok());
-        let which = which.ok_or("the indices have no values")?;
-        let (out, _, _) = self.target(id, node)?;
-        // [outside, indices, inside], both of the operand and of the result.
-        let (outside, inside) = (&old[..axis], &old[axis + 1..]);
-        let size = |dims: &[u32]| dims.iter().product::<u32>();
-        let flat = |n: u32| [size(outside), n, size(inside)];
-        let (to, from) = (
-            rows(out, &flat(which.len() as u32)),
-            rows(from, &flat(old[axis])),
-        );
-        for (place, index) in which.into_iter().enumerate() {
-            let index = if index < 0 {
-                index + i64::from(old[axis])
-            } else {
-                index
-            };
-            let index = u32::try_from(index).ok().filter(|i| *i < old[axis]);
-            let index = index.ok_or("an index is out of range")?;
-            let part = |arg: &Arg, index: u32| Arg {
-                first: index * size(inside),
-                ..arg.clone()
-            };
-            self.copy_nest(
-                flat(1).to_vec(),
-                part(&to, place as u32),
-                part(&from, index),
-            )?;
-        }
-        Ok(Value::Sram(out))
-    }
-
     /// Joins rows along one of their axes.
     pub(super) fn concat(
         &mut self,
