@@ -188,7 +188,7 @@ fn imported<T>(
     if options.roll && shown.is_none_or(|stage| stage >= Stage::Rolled) {
         let shorten = ImportOptions {
             shorten: true,
-            ..whole
+            ..whole.clone()
         };
         if let Ok(imported) = import(model, &shorten) {
             let complete = imported.omitted.is_none();

@@ -260,6 +260,8 @@ impl Facts {
         };
         let quantised = if self.has("com.microsoft.MatMulNBits") {
             ", weights of a few bits (MatMulNBits)"
+        } else if self.has("com.microsoft.QMoE") {
+            ", experts of a few bits (QMoE)"
         } else if self.has("DynamicQuantizeLinear") {
             ", quantised dynamically by ONNX Runtime"
         } else if self.has("DequantizeLinear") {
@@ -278,8 +280,15 @@ impl Facts {
     }
 
     fn family(&self, info: &ModelInfo) -> String {
+        let experts = if self.has("com.microsoft.MoE") || self.has("com.microsoft.QMoE") {
+            ", a mixture of experts"
+        } else if self.has("TopK") {
+            ", perhaps a mixture of experts"
+        } else {
+            ""
+        };
         if let Some(family) = &info.family {
-            return family.clone();
+            return format!("{family}{experts}");
         }
         let rms = self.has("RMSNormalization")
             || self.has("SimplifiedLayerNormalization")
@@ -290,11 +299,6 @@ impl Facts {
             (true, _) => "layer norm",
             (false, true) => "RMS norm",
             (false, false) => "no norm",
-        };
-        let experts = if self.has("TopK") || self.has("com.microsoft.QMoE") {
-            ", perhaps a mixture of experts"
-        } else {
-            ""
         };
         match self.has_cache() {
             true => format!("a decoder with {norm}{experts}"),

@@ -328,6 +328,7 @@ fn without_caches_masks_are_inputs_and_dims_have_values() {
             &ImportOptions {
                 max_positions,
                 dims,
+                ..ImportOptions::default()
             },
         )
     };

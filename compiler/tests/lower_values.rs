@@ -33,14 +33,15 @@ impl Random {
     }
 }
 
-/// The graph of a case with bytes for its constants.
+/// The graph of a case with bytes for its constants that have none.
 fn graph(case: &str, random: &mut Random) -> Graph {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/cases/lower")
         .join(case);
     let text = std::fs::read_to_string(path).unwrap();
     let mut graph = llmc_ir::parse_graph(text.split_once("----\n").unwrap().0).unwrap();
-    for c in &mut graph.tables_mut().consts {
+    let opaque = |c: &&mut Arc<Const>| c.tensor().is_none();
+    for c in graph.tables_mut().consts.iter_mut().filter(opaque) {
         *c = Arc::new(Const::new(c.name(), random.tensor(c.dtype(), c.shape())));
     }
     graph
@@ -209,5 +210,20 @@ fn ops_within_rows() {
         check("rowwise.txt", cores, params(4, 4096, 8), &[1, 7, 4]);
         check("rowwise.txt", cores, params(1, 4096, 8), &[5]);
         check("rowwise_decode.txt", cores, params(4, 4096, 8), &[1, 1]);
+    }
+}
+
+#[test]
+fn routing() {
+    for cores in [1, 2] {
+        check("routing.txt", cores, params(4, 4096, 8), &[1, 7, 4]);
+        check("routing.txt", cores, params(1, 4096, 8), &[5]);
+    }
+}
+
+#[test]
+fn sinks() {
+    for cores in [1, 2] {
+        check("sinks.txt", cores, params(4, 8192, 8), &[1, 1, 1]);
     }
 }

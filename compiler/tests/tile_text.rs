@@ -234,6 +234,8 @@ impl Source<'_> {
                 rows: self.ext(),
                 heads: self.u32(),
                 d: self.u32(),
+                sink: self.view(),
+                sinks: self.u32().is_multiple_of(2),
             },
             11 => {
                 let (state, q, q_s0, q_s1) = (self.view(), self.view(), self.u32(), self.u32());

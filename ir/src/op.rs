@@ -529,6 +529,8 @@ pub enum Op {
     /// (q [b, s, heads * head_dim], k [b, kv_heads, t, head_dim], v [b, kv_heads, t, head_dim])
     /// softmax(mask(softcap(scale * q k^T))) v per head -> [b, s, heads * head_dim]. Query row i has position
     /// t - s + i; query head h uses kv head h / (heads / kv_heads). Rows that see nothing give 0.
+    /// A fourth operand of `heads` elements has a sink for each head: a further score of every row, which is always seen,
+    /// not scaled and not capped, and has no value.
     Attention {
         /// Query heads.
         heads: usize,
@@ -632,7 +634,7 @@ impl Op {
         }
     }
 
-    /// Number of operands; `None` for one or more ([`Op::Concat`]).
+    /// Number of operands; `None` for one or more ([`Op::Concat`]; [`Op::Attention`] takes three or four).
     pub fn arity(&self) -> Option<usize> {
         match self {
             Op::Input | Op::Const(_) | Op::Mask { .. } => Some(0),
@@ -669,10 +671,9 @@ impl Op {
             | Op::Dequantize { .. }
             | Op::RoundTrip(_)
             | Op::LayerNorm { .. }
-            | Op::Rope { .. }
-            | Op::Attention { .. } => Some(3),
+            | Op::Rope { .. } => Some(3),
             Op::MatMulDequantized { .. } => Some(4),
-            Op::Concat { .. } => None,
+            Op::Concat { .. } | Op::Attention { .. } => None,
         }
     }
 

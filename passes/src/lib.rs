@@ -24,6 +24,7 @@ pub mod specialise;
 pub mod stored;
 pub mod tables;
 pub mod unpack;
+pub mod unstack;
 
 use llmc_ir::{Graph, Module, Stage, VerifyError, verify, verify_module};
 
@@ -157,6 +158,7 @@ pub fn run_observed(
         |module, report| {
             each_entry(module, |graph| {
                 dequantise::absorb(graph)?;
+                unstack::unstack(graph)?;
                 Ok(())
             })?;
             report.fold += fold::fold(module).map_err(at_entry)?;

@@ -145,6 +145,11 @@ fn works_within_rows(op: &Op) -> bool {
             | Op::Slice { .. }
             | Op::Reduce { .. }
             | Op::Softmax { .. }
+            | Op::Compare(_)
+            | Op::Where
+            | Op::TopK { .. }
+            | Op::GatherNd { .. }
+            | Op::ScatterNd { .. }
     )
 }
 

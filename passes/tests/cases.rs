@@ -16,7 +16,7 @@ use llmc_ir::eval::fresh_states;
 use llmc_ir::{Bindings, Const, Graph, Module, Stage, eval_graph, parse_module, verify_module};
 use llmc_passes::{
     BytesAndMacs, Quant, Sizes, dequantise, egraph, fold, last_row, promote_state, quantise, roll,
-    shard, specialise, stored, tables, unpack,
+    shard, specialise, stored, tables, unpack, unstack,
 };
 
 const SEPARATOR: &str = "\n====\n";
@@ -52,6 +52,16 @@ fn unpack_products() {
         unpack::unpack(module)
             .map(drop)
             .map_err(|(entry, cause)| format!("{entry}: {cause}"))
+    });
+}
+
+#[test]
+fn unstack_products() {
+    check("unstack", Stage::Specialised, true, &|module| {
+        for graph in &mut module.entries {
+            unstack::unstack(graph).map_err(|error| error.to_string())?;
+        }
+        Ok(())
     });
 }
 

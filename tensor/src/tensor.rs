@@ -164,6 +164,27 @@ impl Tensor {
         })
     }
 
+    /// The part at an index of the first axis, without that axis. Shares the bytes.
+    ///
+    /// # Errors
+    /// If the index is out of range, or the part does not begin and end at a byte.
+    pub fn at(&self, index: usize) -> Result<Tensor, TensorError> {
+        let (n, shape) = match self.shape.split_first() {
+            Some((n, rest)) => (*n, rest.to_vec()),
+            None => (0, Vec::new()),
+        };
+        let bytes = byte_len(self.dtype, &shape)?;
+        if index >= n || bytes * n != self.data.len() {
+            return Err(TensorError::Shape {
+                what: "a part of the first axis",
+                left: self.shape.clone(),
+                right: vec![index],
+            });
+        }
+        let data = self.data.slice(index * bytes..(index + 1) * bytes);
+        Tensor::new(self.dtype, shape, data)
+    }
+
     /// The elements, if they are of type `T`.
     ///
     /// # Errors

@@ -141,11 +141,7 @@ impl Case {
         };
         let mut session = Session::new(binary, None, timing).unwrap();
         let timing = session.launch("main", &[], &[]).unwrap();
-        assert_eq!(
-            stats, timing,
-            "with values and without\n{}",
-            self.graph
-        );
+        assert_eq!(stats, timing, "with values and without\n{}", self.graph);
         outputs
     }
 

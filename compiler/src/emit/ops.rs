@@ -474,12 +474,18 @@ pub fn inst(e: &mut Emitter, op: &Op) -> Done<Inst> {
             rows,
             heads,
             d,
+            sink,
+            sinks,
         } => AttInit {
             state: saddr(e, state)?,
             rows: extent(e, rows)?,
             heads: short(*heads)?,
             d: short(*d)?,
-            ..AttInit::default()
+            sink: match sinks {
+                true => saddr(e, sink)?,
+                false => Default::default(),
+            },
+            sinks: *sinks,
         }
         .into(),
         OpKind::AttStep {

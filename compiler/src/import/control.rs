@@ -431,7 +431,10 @@ impl Lower<'_> {
                     other.len()
                 ))),
             },
-            Content::Ints(_) | Content::Structural { .. } | Content::Data(_) => Ok(None),
+            Content::Ints(_)
+            | Content::Structural { .. }
+            | Content::Data(_)
+            | Content::Selected(_) => Ok(None),
         }
     }
 

@@ -20,6 +20,7 @@ use super::model::{Model, Node, ValueIx};
 use super::ops;
 use super::recognise::{Sample, SampleSpace};
 use super::roles::Roles;
+use super::selected;
 use super::symbolic;
 use super::value::{Content, Val, unknown_type};
 
@@ -70,6 +71,8 @@ pub struct Lower<'m> {
     pub(super) whole_only: bool,
     /// Set while constants are turned into ops instead of being computed.
     pub(super) emit_constants: bool,
+    /// How many symbols of counts that are known at run time only were made.
+    fresh: usize,
     /// How many constants that become ops wait for each other.
     pub(super) depth: usize,
     /// ONNX node that new graph nodes come from.
@@ -131,6 +134,7 @@ impl<'m> Lower<'m> {
             too_large: false,
             whole_only: false,
             emit_constants: false,
+            fresh: 0,
             depth: 0,
             origin: String::new(),
             dynamic_range: RangeOf::default(),
@@ -239,7 +243,7 @@ impl<'m> Lower<'m> {
                 "an operand of integers is expected, found {}",
                 t.dtype()
             )),
-            Content::Data(_) => OpError::unsupported(
+            Content::Data(_) | Content::Selected(_) => OpError::unsupported(
                 "a shape, index or count depends on the values of tokens",
                 "export the model without data-dependent shapes",
             ),
@@ -314,6 +318,10 @@ impl<'m> Lower<'m> {
     /// # Errors
     /// Operands that do not fit the op.
     pub fn apply(&mut self, op: Op, operands: &[&Val]) -> Result<Val, OpError> {
+        let selected = |v: &&Val| matches!(v.content, Content::Selected(_));
+        if operands.iter().any(selected) {
+            return selected::apply(self, op, operands);
+        }
         if operands.iter().any(|v| v.is_data()) || (self.emit_constants && !operands.is_empty()) {
             return self.emit(op, operands);
         }
@@ -521,6 +529,12 @@ impl<'m> Lower<'m> {
             }
         }
         problems
+    }
+
+    /// A new name of a symbol.
+    pub fn fresh_symbol(&mut self, what: &str) -> String {
+        self.fresh += 1;
+        format!("{what}{}", self.fresh)
     }
 
     /// The ONNX name of a value, or the node inside which it came to be.

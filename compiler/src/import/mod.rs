@@ -14,6 +14,7 @@
 //! | `control` | `If`, `Loop` and `Scan` written out |
 //! | [`symbolic`] | small integer tensors of polynomials (shape subgraphs) |
 //! | [`structural`], [`recognise`] | what depends only on shapes, positions and masks: computed, not pattern-matched |
+//! | `selected`, `coordinates` | elements that a mask selects, as many as there are at run time: computed for all |
 //! | [`widen`] | half-precision models: arithmetic in f32 |
 //! | [`info`] | `config.json`, `genai_config.json`, `tokenizer.json` |
 //! | [`error`] | wrong input, not supported, bug in llmc |
@@ -23,6 +24,7 @@
 pub mod attributes;
 pub mod call;
 mod control;
+mod coordinates;
 pub mod error;
 pub mod flatten;
 pub mod info;
@@ -30,11 +32,12 @@ pub mod lower;
 pub mod model;
 mod omitted;
 pub mod ops;
-pub mod outline;
 mod order;
+pub mod outline;
 pub mod proto;
 pub mod recognise;
 pub mod roles;
+mod selected;
 pub mod shorten;
 pub mod source;
 pub mod structural;

@@ -266,7 +266,9 @@ pub(super) fn read_constants(
             }
             ImportError::Tensor { detail, .. } => (detail, "export the model again"),
             ImportError::External { detail, .. } => (detail, "copy the files of the model again"),
-            ImportError::ExternalMissing { location, expected, .. } => {
+            ImportError::ExternalMissing {
+                location, expected, ..
+            } => {
                 if !absent.insert(location.clone()) {
                     continue;
                 }

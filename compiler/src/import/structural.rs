@@ -36,6 +36,10 @@ impl Lower<'_> {
     pub(super) fn materialise(&mut self, val: &Val) -> Result<ValueId, OpError> {
         match &val.content {
             Content::Data(id) => Ok(*id),
+            Content::Selected(_) => Err(OpError::unsupported(
+                "as many elements as a mask of tokens selects are used where all are expected",
+                "export every expert for all tokens",
+            )),
             Content::Const(tensor) => self.constant_node(val.source, tensor),
             Content::Ints(_) | Content::Structural { .. } => {
                 let Some(ix) = val.source else {
@@ -318,6 +322,11 @@ impl Lower<'_> {
         short: usize,
         table: Tensor,
     ) -> Result<ValueId, OpError> {
+        let ty = self.values[ix.index()].as_ref().and_then(|v| v.ty.clone());
+        if let (Some(row), Some(ty)) = (same_rows(&table, axis), ty) {
+            let row = self.constant_node(None, &row)?;
+            return self.share(Op::Expand { shape: ty.shape }, &[row]);
+        }
         let rest: Vec<usize> = table.shape().iter().skip(1).copied().collect();
         let rows = table.shape().first().copied().unwrap_or(0);
         let width: usize = rest.iter().product();
@@ -579,4 +588,16 @@ fn bind(dims: &[Dim], ty: &Type, bindings: &Bindings) -> Result<Tensor, OpError>
         .const_shape()
         .ok_or_else(|| OpError::bug("polynomials of an unknown shape"))?;
     Tensor::from_i64(ty.dtype, shape, &values).map_err(|e| OpError::bug(e.to_string()))
+}
+
+/// The row that a table `[rows, ..]` repeats, if it has but one, with the rows' axis as 1 at `axis`.
+fn same_rows(table: &Tensor, axis: usize) -> Option<Tensor> {
+    let mut rows = (0..*table.shape().first()?).map(|i| table.at(i).ok());
+    let first = rows.next()??;
+    if axis > first.rank() || rows.any(|row| row.as_ref() != Some(&first)) {
+        return None;
+    }
+    let mut shape = first.shape().to_vec();
+    shape.insert(axis, 1);
+    first.reshape(shape).ok()
 }

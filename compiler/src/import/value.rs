@@ -3,8 +3,11 @@
 use llmc_ir::{Dim, Symbol, Type, ValueId};
 use llmc_tensor::{DType, Tensor};
 
+use std::rc::Rc;
+
 use super::error::OpError;
 use super::model::ValueIx;
+use super::selected::Selected;
 
 /// How a value is known.
 #[derive(Clone, Debug)]
@@ -20,6 +23,8 @@ pub enum Content {
     },
     /// It depends on tokens: a node of the graph.
     Data(ValueId),
+    /// It has as many elements as a mask shows that depends on tokens.
+    Selected(Rc<Selected>),
 }
 
 /// An ONNX value as far as it is known.
@@ -63,7 +68,7 @@ impl Val {
 
     /// True if it depends on tokens.
     pub fn is_data(&self) -> bool {
-        matches!(self.content, Content::Data(_))
+        matches!(self.content, Content::Data(_) | Content::Selected(_))
     }
 
     /// The tensor, if all of it is known.
@@ -98,7 +103,7 @@ impl Val {
                 .to_i64_vec()
                 .ok()
                 .map(|v| v.into_iter().map(Dim::from).collect()),
-            Content::Structural { .. } | Content::Data(_) => None,
+            Content::Structural { .. } | Content::Data(_) | Content::Selected(_) => None,
         }
     }
 }

@@ -329,11 +329,14 @@ impl Op {
                 rows,
                 heads,
                 d,
+                sink,
+                sinks,
             } => {
+                let sink = sinks.then(|| Region::new(Read, sink, &[], Extent::from(*heads * 4)));
                 let state = att_state(Write, state, rows, *heads, *d);
                 Accesses {
                     guards: vec![rows.clone(), (*heads).into()],
-                    regions: vec![state],
+                    regions: sink.into_iter().chain([state]).collect(),
                 }
             }
             OpKind::AttStep {

@@ -313,7 +313,7 @@ rows! {
         }
         "fill" Fill { dst n value }
         "select" Select { dst a b mask n }
-        "att_init" AttInit { state rows heads d }
+        "att_init" AttInit { state rows heads d sink sinks }
         "att_step" AttStep {
             state q q_s0 q_s1 k k_s0 v v_s0 rows heads d kv q_pos kv_pos scale causal window softcap kv_type
         }

@@ -17,6 +17,7 @@ mod codes;
 mod expr;
 mod fields;
 mod function;
+mod functions;
 mod lex;
 mod lower;
 mod parse;

@@ -389,12 +389,14 @@ pub enum OpKind {
         mask: Operand,
         n: [Extent; 3],
     },
-    /// `att.init`.
+    /// `att.init`; `sink` is not looked at without `sinks`.
     AttInit {
         state: View,
         rows: Extent,
         heads: u32,
         d: u32,
+        sink: View,
+        sinks: bool,
     },
     /// `att.step` over one KV block.
     AttStep {

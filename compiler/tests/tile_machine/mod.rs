@@ -295,6 +295,9 @@ impl<'a> Machine<'a> {
                         BinaryFn::Div => x / y,
                         BinaryFn::Min => x.min(y),
                         BinaryFn::Max => x.max(y),
+                        BinaryFn::Eq => f32::from(u8::from(x == y)),
+                        BinaryFn::Lt => f32::from(u8::from(x < y)),
+                        BinaryFn::Le => f32::from(u8::from(x <= y)),
                         other => panic!("this machine has no {}", other.name()),
                     };
                     self.set(core, self.operand(core, dst, at), dst.dtype, value);
@@ -321,6 +324,10 @@ impl<'a> Machine<'a> {
                         UnaryFn::Silu => x / (1.0 + (-x).exp()),
                         UnaryFn::Tanh => x.tanh(),
                         UnaryFn::Exp => x.exp(),
+                        UnaryFn::Neg => -x,
+                        UnaryFn::Trunc => x.trunc(),
+                        UnaryFn::Not => f32::from(u8::from(x == 0.0)),
+                        UnaryFn::IsNan => f32::from(u8::from(x.is_nan())),
                         other => panic!("this machine has no {}", other.name()),
                     };
                     self.set(core, self.operand(core, dst, at), dst.dtype, value);
@@ -365,22 +372,56 @@ impl<'a> Machine<'a> {
                     self.set(core, self.operand(core, dst, [i, j, l]), dst.dtype, *value);
                 }
             }
-            OpKind::Scatter { .. } | OpKind::Int { .. } | OpKind::Select { .. } => {
-                panic!("this machine runs no function programs")
+            OpKind::Scatter { .. } => panic!("this machine runs no function programs"),
+            OpKind::Int { op, dst, a, b, n } => {
+                let [n0, n1, n2] = [0, 1, 2].map(|i| self.ext(core, &n[i]));
+                for (i, j, l) in cube(n0, n1, n2) {
+                    let at = [i, j, l];
+                    let x = self.get(core, self.operand(core, a, at), a.dtype) as i32;
+                    let y = self.get(core, self.operand(core, b, at), b.dtype) as i32;
+                    let value = match op {
+                        IntFn::Iadd => x.wrapping_add(y),
+                        IntFn::Isub => x.wrapping_sub(y),
+                        IntFn::Imul => x.wrapping_mul(y),
+                        IntFn::Iand => x & y,
+                        IntFn::Ior => x | y,
+                        IntFn::Ieq => i32::from(x == y),
+                        IntFn::Ilt => i32::from(x < y),
+                        other => panic!("this machine has no {}", other.name()),
+                    };
+                    self.set(core, self.operand(core, dst, at), dst.dtype, value as f32);
+                }
+            }
+            OpKind::Select { dst, a, b, mask, n } => {
+                let [n0, n1, n2] = [0, 1, 2].map(|i| self.ext(core, &n[i]));
+                for (i, j, l) in cube(n0, n1, n2) {
+                    let at = [i, j, l];
+                    let shown = self.get(core, self.operand(core, mask, at), mask.dtype) != 0.0;
+                    let from = if shown { a } else { b };
+                    let value = self.get(core, self.operand(core, from, at), from.dtype);
+                    self.set(core, self.operand(core, dst, at), dst.dtype, value);
+                }
             }
             OpKind::AttInit {
                 state,
                 rows,
                 heads,
                 d,
+                sink,
+                sinks,
             } => {
                 let (place, at) = self.start(core, state);
                 let size = *d as usize + 2;
                 for i in 0..self.ext(core, rows) * *heads as usize * size {
-                    let value = if i % size == 0 {
-                        f32::NEG_INFINITY
-                    } else {
-                        0.0
+                    let value = match (i % size, *sinks) {
+                        (0, false) => f32::NEG_INFINITY,
+                        (0, true) => {
+                            let (sink, first) = self.start(core, sink);
+                            let head = i / size % *heads as usize;
+                            self.get(core, (sink, first + head * 4), DType::F32)
+                        }
+                        (1, true) => 1.0,
+                        _ => 0.0,
                     };
                     self.set(core, (place, at + i * 4), DType::F32, value);
                 }

@@ -94,10 +94,17 @@ pub(super) struct Attention {
 }
 
 impl Attention {
-    pub(super) fn eval(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Eval<Tensor> {
+    pub(super) fn eval(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        sinks: Option<&Tensor>,
+    ) -> Eval<Tensor> {
         let (batch, seq, total) = (q.shape()[0], q.shape()[1], k.shape()[2]);
         let (qv, kv, vv) = (q.to_f64_vec(), k.to_f64_vec(), v.to_f64_vec());
         let (d, width) = (self.head_dim, self.heads * self.head_dim);
+        let sinks = sinks.map(|s| s.to_f64_vec());
         let mut out = vec![0.0; batch * seq * width];
         for b in 0..batch {
             for row in 0..seq {
@@ -111,6 +118,7 @@ impl Attention {
                         keys,
                         values,
                         position,
+                        sinks.as_ref().map(|s| s[head]),
                         &mut out[at..at + d],
                     );
                 }
@@ -119,8 +127,16 @@ impl Attention {
         Tensor::from_f64(q.dtype(), q.shape(), &out).map_err(text)
     }
 
-    /// One query row of one head against all keys and values.
-    fn row(&self, query: &[f64], keys: &[f64], values: &[f64], position: i64, out: &mut [f64]) {
+    /// One query row of one head against all keys and values, and a sink.
+    fn row(
+        &self,
+        query: &[f64],
+        keys: &[f64],
+        values: &[f64],
+        position: i64,
+        sink: Option<f64>,
+        out: &mut [f64],
+    ) {
         let d = self.head_dim.max(1);
         let seen = keys
             .chunks_exact(d)
@@ -136,8 +152,10 @@ impl Attention {
         let max = scores
             .iter()
             .map(|(_, s)| *s)
+            .chain(sink)
             .fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = scores.iter().map(|(_, s)| (s - max).exp()).sum();
+        let all = scores.iter().map(|(_, s)| *s).chain(sink);
+        let sum: f64 = all.map(|s| (s - max).exp()).sum();
         for (j, score) in scores {
             let p = rounded(self.weights, (score - max).exp() / sum);
             out.iter_mut()

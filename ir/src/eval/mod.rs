@@ -239,7 +239,7 @@ fn kernel(op: &Op, operands: &[&Tensor], dtype: DType, shape: Vec<usize>) -> Eva
                 scores,
                 weights,
             },
-            [q, k, v],
+            [q, k, v, sink @ ..],
         ) => {
             let attention = fused::Attention {
                 heads: *heads,
@@ -251,7 +251,7 @@ fn kernel(op: &Op, operands: &[&Tensor], dtype: DType, shape: Vec<usize>) -> Eva
                 scores: *scores,
                 weights: *weights,
             };
-            attention.eval(q, k, v)
+            attention.eval(q, k, v, sink.first().copied())
         }
         (Op::SiluMul, [g, u]) => {
             let product = elementwise::silu_mul(g, u);

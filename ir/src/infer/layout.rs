@@ -115,8 +115,9 @@ pub(super) fn layout_rule(
                 head_dim,
                 ..
             },
-            [q, k, v],
+            [q, k, v, sink @ ..],
         ) => {
+            replicated(sink, "sinks")?;
             check(k.layout == v.layout, || {
                 "k and v must have the same layout".into()
             })?;

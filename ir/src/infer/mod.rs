@@ -255,9 +255,13 @@ fn shape_rule(op: &Op, operands: &[&Type], tables: &Tables) -> Rule<Type> {
                 weights,
                 ..
             },
-            [q, k, v],
-        ) => {
+            [q, k, v, sink @ ..],
+        ) if sink.len() <= 1 => {
             quant::codes(scores.iter().chain(weights))?;
+            if let [sink] = sink {
+                float(sink)?;
+                equal("sinks and heads", &sink.elements(), &Dim::from(*heads))?;
+            }
             attention(*heads, *kv_heads, *head_dim, [q, k, v])
         }
         (Op::SiluMul, [g, u]) => {

@@ -131,7 +131,7 @@ fn type_of(egraph: &EGraph<Lang, TypeAnalysis>, node: &Lang) -> Option<Type> {
             Attr::Scores(s) => scores_type(ty(q)?, ty(k)?, s.q.heads),
             _ => None,
         },
-        Lang::ProbsOf([q, k, a]) => match attr(a)? {
+        Lang::ProbsOf([q, k, a]) | Lang::SinkProbs([q, k, _, a]) => match attr(a)? {
             Attr::Probs(p) => scores_type(ty(q)?, ty(k)?, p.scores.q.heads),
             _ => None,
         },

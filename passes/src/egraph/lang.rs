@@ -57,6 +57,7 @@ define_language! {
         "rope" = Rope([Id; 4]),
         "attention" = Attention([Id; 4]),
         "round_trip" = RoundTrip([Id; 4]),
+        "attention_sink" = AttentionSink([Id; 5]),
         "silu_mul" = SiluMul([Id; 2]),
         // Abstract: never extracted. See the README.
         "split_heads" = SplitHeads([Id; 2]),
@@ -68,6 +69,7 @@ define_language! {
         "scaled" = Scaled([Id; 2]),
         "scores" = ScoresOf([Id; 3]),
         "probs" = ProbsOf([Id; 3]),
+        "sink_probs" = SinkProbs([Id; 4]),
     }
 }
 
@@ -88,7 +90,7 @@ pub enum Attr {
     Scale(Factor),
     /// What `scores` is.
     Scores(Scores),
-    /// What `probs` is.
+    /// What `probs` or `sink_probs` is.
     Probs(Probs),
 }
 
@@ -293,6 +295,9 @@ impl Lang {
             (Op::Attention { .. }, &[q, k, v]) => {
                 Lang::Attention([q, k, v, attr(Attr::Op(op.clone()))])
             }
+            (Op::Attention { .. }, &[q, k, v, sink]) => {
+                Lang::AttentionSink([q, k, v, sink, attr(Attr::Op(op.clone()))])
+            }
             (op, operands) => {
                 let mut children = vec![attr(Attr::Op(op.clone()))];
                 children.extend_from_slice(operands);
@@ -351,6 +356,7 @@ impl Lang {
             | Lang::Rope([x, y, z, a])
             | Lang::RoundTrip([x, y, z, a])
             | Lang::Attention([x, y, z, a]) => (leaf(*a)?, vec![*x, *y, *z]),
+            Lang::AttentionSink([x, y, z, sink, a]) => (leaf(*a)?, vec![*x, *y, *z, *sink]),
             Lang::Attr(_)
             | Lang::SplitHeads(_)
             | Lang::MergeHeads(_)
@@ -360,7 +366,8 @@ impl Lang {
             | Lang::RepeatKv(_)
             | Lang::Scaled(_)
             | Lang::ScoresOf(_)
-            | Lang::ProbsOf(_) => return None,
+            | Lang::ProbsOf(_)
+            | Lang::SinkProbs(_) => return None,
         })
     }
 }

@@ -62,6 +62,16 @@ pub struct Form {
 /// # Errors
 /// Operands of other shapes.
 pub fn attend(cx: &mut Lower, q: &Val, k: &Val, v: &Val, form: Form) -> Result<Val, OpError> {
+    attend_with(cx, [q, k, v], None, form)
+}
+
+/// The same with a sink for each query head: a score that is always seen and has no value.
+fn attend_with(
+    cx: &mut Lower,
+    [q, k, v]: [&Val; 3],
+    sinks: Option<&Val>,
+    form: Form,
+) -> Result<Val, OpError> {
     let head_dim = width(cx, k)?;
     if width(cx, v)? != head_dim {
         return Err(OpError::unsupported(
@@ -82,7 +92,10 @@ pub fn attend(cx: &mut Lower, q: &Val, k: &Val, v: &Val, form: Form) -> Result<V
         scores: None,
         weights: None,
     };
-    cx.apply(op, &[q, k, v])
+    match sinks {
+        None => cx.apply(op, &[q, k, v]),
+        Some(sinks) => cx.apply(op, &[q, k, v, sinks]),
+    }
 }
 
 /// The last extent, which must be a number.
@@ -158,7 +171,6 @@ pub fn group_query_attention(cx: &mut Lower, call: &Call) -> Out {
     let heads = count(attributes.int_required("num_heads")?, "num_heads")?;
     let kv_heads = count(attributes.int_required("kv_num_heads")?, "kv_num_heads")?;
     for (i, what) in [
-        (11, "head_sink"),
         (12, "k_scale (a quantised cache)"),
         (13, "v_scale (a quantised cache)"),
     ] {
@@ -169,12 +181,21 @@ pub fn group_query_attention(cx: &mut Lower, call: &Call) -> Out {
             ));
         }
     }
-    if attributes.flag_or("smooth_softmax", false)? || call.wants(3) {
+    if call.wants(3) {
         return Err(OpError::unsupported(
-            "smooth_softmax and results of scores are not supported",
+            "results of scores are not supported",
             "",
         ));
     }
+    // A smooth softmax has 1 more in its denominator.
+    let sinks = match call.optional(11) {
+        Some(sinks) => Some(sinks.clone()),
+        None if attributes.flag_or("smooth_softmax", false)? => {
+            let dtype = call.input(0)?.dtype()?;
+            Some(cx.known(dtype, vec![heads], &vec![0.0; heads])?)
+        }
+        None => None,
+    };
     for (i, less) in [(5, 1), (6, 0)] {
         if let Some(length) = call.optional(i) {
             let total = |s: Sample| s.total() as i64 - less;
@@ -245,7 +266,7 @@ pub fn group_query_attention(cx: &mut Lower, call: &Call) -> Out {
         softcap: attributes.float_or("softcap", 0.0)?,
         mask,
     };
-    let out = attend(cx, &q, &k, &v, form)?;
+    let out = attend_with(cx, [&q, &k, &v], sinks.as_ref(), form)?;
     Ok(vec![out, k, v])
 }
 

@@ -13,6 +13,7 @@ mod contrib_attention;
 mod convolution;
 mod einsum;
 mod elementwise;
+mod experts;
 mod fused;
 mod grid;
 mod integer;
@@ -318,6 +319,7 @@ pub const TABLE: &[Row] = &[
     ),
     row("Min", 8, &[], elementwise::min),
     row("Mish", 18, &[], activation::mish),
+    contrib("MoE", experts::MOE, experts::moe),
     row("Mod", 10, &["fmod"], elementwise::modulo),
     row("Mul", 7, &[], elementwise::mul),
     contrib(
@@ -346,6 +348,7 @@ pub const TABLE: &[Row] = &[
         convolution::qlinear_conv,
     ),
     row("QLinearMatMul", 10, &[], integer::qlinear_matmul),
+    contrib("QMoE", experts::QMOE, experts::qmoe),
     row(
         "QuantizeLinear",
         10,

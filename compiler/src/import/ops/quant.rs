@@ -38,18 +38,21 @@ pub const QUANTIZE: &[&str] = &[
     "saturate",
 ];
 
-fn tensor(made: Result<Tensor, llmc_tensor::TensorError>) -> Result<Tensor, OpError> {
+/// The tensor, or that the file is wrong.
+pub(super) fn tensor(made: Result<Tensor, llmc_tensor::TensorError>) -> Result<Tensor, OpError> {
     made.map_err(|e| OpError::input(e.to_string()))
 }
 
-fn size(n: i64, what: &str) -> Result<usize, OpError> {
+/// An attribute that is a size.
+pub(super) fn size(n: i64, what: &str) -> Result<usize, OpError> {
     usize::try_from(n)
         .ok()
         .filter(|n| *n > 0)
         .ok_or_else(|| OpError::input(format!("{what} is {n}")))
 }
 
-fn constant<'v>(val: &'v Val, what: &str) -> Result<&'v Tensor, OpError> {
+/// The tensor of an operand that must be a constant.
+pub(super) fn constant<'v>(val: &'v Val, what: &str) -> Result<&'v Tensor, OpError> {
     val.as_const().ok_or_else(|| {
         OpError::unsupported(
             format!("{what} that are no constants are not supported"),
@@ -59,7 +62,7 @@ fn constant<'v>(val: &'v Val, what: &str) -> Result<&'v Tensor, OpError> {
 }
 
 /// Unsigned codes of so many bits.
-fn codes_of(bits: i64) -> Result<DType, OpError> {
+pub(super) fn codes_of(bits: i64) -> Result<DType, OpError> {
     match bits {
         2 => Ok(DType::U2),
         4 => Ok(DType::U4),
@@ -72,7 +75,12 @@ fn codes_of(bits: i64) -> Result<DType, OpError> {
 }
 
 /// Rows of packed codes: `[rows, columns]`, where a row begins at a byte and may be longer.
-fn unpacked(packed: &Tensor, dtype: DType, rows: usize, columns: usize) -> Result<Tensor, OpError> {
+pub(super) fn unpacked(
+    packed: &Tensor,
+    dtype: DType,
+    rows: usize,
+    columns: usize,
+) -> Result<Tensor, OpError> {
     let stride = packed.elements() / rows.max(1) * 8 / dtype.bits();
     if stride < columns || !packed.elements().is_multiple_of(rows.max(1)) {
         return Err(OpError::input(format!(
@@ -96,7 +104,7 @@ fn unpacked(packed: &Tensor, dtype: DType, rows: usize, columns: usize) -> Resul
 }
 
 /// Zero points of `[rows, blocks]`: packed as the codes are, floats that are whole numbers, or absent for half of the range.
-fn zero_points(
+pub(super) fn zero_points(
     zero: Option<&Val>,
     bits: i64,
     rows: usize,

@@ -6,6 +6,7 @@ use llmc_tensor::{DType, Tensor};
 use super::super::call::Call;
 use super::super::error::OpError;
 use super::super::lower::Lower;
+use super::super::selected;
 use super::super::source::inline_tensor;
 use super::super::value::{Val, at_least, unknown_type};
 use super::Out;
@@ -196,6 +197,9 @@ fn range_type(cx: &Lower, start: &Val, limit: &Val, step: &Val) -> Result<Type, 
 
 /// `NonZero`: coordinates of the elements that are not zero, `[rank, count]`.
 pub fn non_zero(cx: &mut Lower, call: &Call) -> Out {
+    if call.input(0)?.is_data() {
+        return Ok(vec![selected::non_zero(cx, call.input(0)?)?]);
+    }
     let value = cx.local(&[call.input(0)?], Err(unknown_type()), |operands| {
         let [x] = operands else {
             return Err(unknown_type());

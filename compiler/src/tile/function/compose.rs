@@ -167,6 +167,7 @@ impl Function<'_> {
         q: &Slab,
         k: &Slab,
         v: &Slab,
+        sinks: Option<&Slab>,
     ) -> Result<Slab, Reason> {
         let &Op::Attention {
             heads,
@@ -200,7 +201,15 @@ impl Function<'_> {
             scores = self.scaled(UnaryFn::Copy, &bent, cap, 0.0)?;
         }
         let scores = self.masked(&scores, mask)?;
-        let weights = self.softmax_of_seen(&scores, 4)?;
+        let weights = match sinks {
+            None => self.softmax_of_seen(&scores, 4)?,
+            Some(sinks) => {
+                let sinks = self.reshaped(sinks, &[1, kv, group, 1, 1])?;
+                let sinks = self.packed(&sinks.expand(&[b, kv, group, s, 1]))?;
+                let all = self.concat(&[scores, sinks], 4, &[b, kv, group, s, t + 1])?;
+                self.softmax_of_seen(&all, 4)?.slice(4, 0, 1, t)
+            }
+        };
         let out = self.matmul(&weights, &v, &[b, kv, group, s, d], TensorType::F32)?;
         let out = self.reshaped(&out.transpose(&[0, 3, 1, 2, 4]), &[b, s, kv * group * d])?;
         self.converted(&out, q.dtype)

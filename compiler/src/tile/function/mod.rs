@@ -40,6 +40,7 @@ use super::{Expr, LowerError, LowerProblem, Origin, Program, Space};
 use slab::Slab;
 
 pub use narrow::chip_type;
+pub(super) use narrow::constant as narrow_constant;
 
 /// Why a node cannot be lowered, in words.
 type Reason = String;
@@ -246,7 +247,9 @@ impl Function<'_> {
                 },
                 [x, cos, sin],
             ) => self.rope(x, cos, sin, [*heads, *head_dim, *rotary_dim], *interleaved),
-            (op @ Op::Attention { .. }, [q, k, v]) => self.attention(op, q, k, v),
+            (op @ Op::Attention { .. }, [q, k, v, sink @ ..]) => {
+                self.attention(op, q, k, v, sink.first())
+            }
             (op, _) => Err(format!(
                 "`{}` is not supported in function programs yet",
                 op.name()

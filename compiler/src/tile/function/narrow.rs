@@ -59,7 +59,7 @@ fn stored(dtype: DType) -> TensorType {
 ///
 /// # Errors
 /// If a value does not fit, with its name, place and value.
-pub(super) fn constant(constant: &Arc<Const>) -> Result<Arc<Const>, Reason> {
+pub(in crate::tile) fn constant(constant: &Arc<Const>) -> Result<Arc<Const>, Reason> {
     let to = stored(chip_type(constant.dtype()));
     if constant.dtype() == to {
         return Ok(constant.clone());

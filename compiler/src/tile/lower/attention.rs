@@ -8,7 +8,9 @@ use super::build::{at, page};
 use super::layout::{Columns, extent};
 use super::{Lower, Reason, Seen, Sram, Value, chip_type};
 use crate::alloc::{ALIGN, align_up};
-use crate::tile::{BufferId, Copy, Expr, Extent, OpKind, Operand, Space, View, att_state_bytes};
+use crate::tile::{
+    BufferId, Copy, Expr, Extent, OpKind, Operand, Packing, Space, UnaryFn, View, att_state_bytes,
+};
 
 /// A state in DRAM: `[kv_heads][capacity][head_dim]`, KV heads shared out over the cores.
 struct Cache {
@@ -207,6 +209,57 @@ impl Lower<'_> {
         seen
     }
 
+    /// The sinks of the core's query heads, `group` for each of its KV heads, as f32 in SRAM.
+    fn sinks(
+        &mut self,
+        id: ValueId,
+        node: &Node,
+        owner: Columns,
+        group: u32,
+    ) -> Result<BufferId, Reason> {
+        let sinks = self.constant(node, 3)?;
+        let (from, item) = self.weight(&sinks, Packing::Rows)?;
+        let (size, each) = (item.dtype.bytes(), group * item.dtype.bytes());
+        let here = owner.per_core * group;
+        let raw = self
+            .build
+            .sram(&format!("v{}_sinks", id.0), u64::from(here * size));
+        let load = super::memory::copy(
+            (at(raw, 0), 0),
+            (at(from, owner.start() * i64::from(each)), 0),
+            Extent::from(1),
+            owner.extent().times(each),
+        );
+        self.build.op(Queue::Dma1, OpKind::Load(load));
+        if item.dtype == DType::F32 {
+            return Ok(raw);
+        }
+        let wide = self
+            .build
+            .sram(&format!("v{}_wide", id.0), u64::from(here * 4));
+        let one = |buffer, dtype| Operand {
+            view: at(buffer, 0),
+            s0: 0,
+            s1: 0,
+            dtype,
+            bcast: false,
+        };
+        let kind = OpKind::Unary {
+            op: UnaryFn::Copy,
+            dst: one(wide, DType::F32),
+            a: one(raw, item.dtype),
+            n: [
+                Extent::from(1),
+                Extent::from(1),
+                owner.extent().times(group),
+            ],
+            scale: 1.0,
+            bias: 0.0,
+        };
+        self.build.op(Queue::Vpu, kind);
+        Ok(wide)
+    }
+
     fn state_operand(&mut self, node: &Node, index: usize) -> Result<Cache, Reason> {
         match self.value(node, index)? {
             Value::State(s) => self.cache(s),
@@ -250,6 +303,10 @@ impl Lower<'_> {
         let state_bytes = u64::from(self.rows.bound) * u64::from(group * att_state_bytes(d));
         let state = at(self.build.sram(&format!("v{}_state", id.0), state_bytes), 0);
         let by = self.rounded_by(id, scores);
+        let sinks = match node.operands.len() > 3 {
+            true => Some(self.sinks(id, node, owner, group)?),
+            false => None,
+        };
 
         let head = self.build.begin(
             &format!("head{}", id.0),
@@ -261,6 +318,11 @@ impl Lower<'_> {
             rows: rows.clone(),
             heads: group,
             d,
+            sinks: sinks.is_some(),
+            sink: match sinks {
+                Some(sinks) => at(sinks, head.clone() * i64::from(group * 4)),
+                None => state.clone(),
+            },
         };
         self.build.op(Queue::Att, init);
         let pass = Pass {

@@ -100,30 +100,37 @@ impl Lower<'_> {
         Ok((to, wide))
     }
 
-    /// Rows of a constant table by token ids.
+    /// Rows of a constant table by token ids, or by indices in rows.
     pub(super) fn gather(
         &mut self,
         id: ValueId,
         node: &Node,
         axis: usize,
     ) -> Result<Value, Reason> {
+        if let (Value::Sram(_), Value::Const(which)) = (self.value(node, 0)?, self.value(node, 1)?)
+        {
+            return self.gather_elements(id, node, axis, &which);
+        }
         let table = self.constant(node, 0)?;
-        let &[rows, width] = table.shape() else {
-            return Err(format!(
-                "the table has shape {:?}, expected rows and columns",
-                table.shape()
-            ));
+        let [rows, width @ ..] = table.shape() else {
+            return Err("the table has no rows".into());
         };
-        let (Value::Ids, Some(&indices), 0) = (self.value(node, 1)?, node.operands.get(1), axis)
-        else {
-            return Err("only rows of a table by an input of token ids can be gathered".into());
+        let width: usize = width.iter().product();
+        let (index, index_i64, each) = match (self.value(node, 1)?, node.operands.get(1), axis) {
+            (Value::Ids, Some(&indices), 0) => {
+                let (index, wide) = self.ids(indices)?;
+                (index, wide, 1)
+            }
+            (Value::Sram(s), _, 0) if s.dtype == DType::I32 && !s.columns.split => {
+                (s.buffer, false, s.columns.total)
+            }
+            _ => return Err("only rows of a table by indices can be gathered".into()),
         };
         let columns = self.columns(&node.ty)?;
-        if columns.split || columns.total as usize != width {
+        if columns.split || columns.total as usize != width * each as usize {
             return Err("gathered rows must be whole on every core".into());
         }
-        let rows = u32::try_from(rows).map_err(|_| format!("the table has {rows} rows"))?;
-        let (index, index_i64) = self.ids(indices)?;
+        let rows = u32::try_from(*rows).map_err(|_| format!("the table has {rows} rows"))?;
         let (table, item) = self.weight(&table, Packing::Rows)?;
         let out = self.result(id, node)?;
         // The table's element type: gathered as it is, widened afterwards.
@@ -135,7 +142,7 @@ impl Lower<'_> {
                 Sram::new(buffer, columns, dtype)
             }
         };
-        let bytes = raw.row();
+        let bytes = raw.row() / each;
         self.build.op(
             Queue::Dma1,
             OpKind::Gather {
@@ -143,7 +150,7 @@ impl Lower<'_> {
                 dst_s0: bytes,
                 index: at(index, 0),
                 index_i64,
-                count: self.rows.extent(),
+                count: self.rows.extent().times(each),
                 table: at(table, 0),
                 row_stride: bytes,
                 bytes,

@@ -12,16 +12,22 @@
 //! | `quant` | products with quantised weights, activations through codes |
 //! | `vector` | elementwise ops, rotary embedding |
 //! | `norm` | norms of rows and of heads |
+//! | `choose` | comparisons, choices, conversions, integers |
+//! | `order` | the largest elements of rows |
+//! | `pick` | elements of rows by index |
 //! | `rowwise` | elementwise ops with broadcasting, movement and reductions within rows of any shape |
 //! | `attention` | state appends and attention, streaming KV blocks |
 //! | `repeat` | the turns of a repeat, as one loop |
 
 mod attention;
 pub(super) mod build;
+mod choose;
 mod layout;
 mod matmul;
 mod memory;
 mod norm;
+mod order;
+mod pick;
 mod quant;
 mod repeat;
 mod rowwise;
@@ -31,7 +37,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use llmc_ir::{
-    Const, Dim, Graph, Layout, Node, Op, Region, StateId, Symbol, Type, UnaryOp, ValueId, regions,
+    Const, Dim, Graph, Layout, Node, Op, Region, StateId, Symbol, Type, ValueId, regions,
 };
 use llmc_isa::DType;
 use llmc_tensor::DType as TensorType;
@@ -194,10 +200,12 @@ impl Tokens {
             true => Some(Dim::seq()),
             false => dims.iter().find(|d| d.as_const().is_none()).cloned(),
         };
-        let most = dims
-            .iter()
-            .filter_map(Dim::as_const)
-            .max()
+        // Token ids say it, if they come in.
+        let ids = graph.inputs().iter().map(|(_, id)| graph.ty(*id));
+        let ids = ids.filter(|ty| !ty.dtype.is_float());
+        let ids = ids.filter_map(|ty| ty.elements().as_const()).max();
+        let most = ids
+            .or_else(|| dims.iter().filter_map(Dim::as_const).max())
             .unwrap_or(1)
             .max(1);
         // What goes into a state is one row per token; other values may have heads in front.
@@ -240,9 +248,13 @@ impl Tokens {
     }
 }
 
-/// True for nodes whose value is rows of floats.
+/// True for nodes whose value is rows; token ids stay in DRAM.
 fn is_rows(node: &Node) -> bool {
-    node.ty.dtype.is_float() && !matches!(node.op, Op::Const(_) | Op::Append { .. })
+    match node.op {
+        Op::Const(_) | Op::Append { .. } => false,
+        Op::Input => node.ty.dtype.is_float(),
+        _ => true,
+    }
 }
 
 /// Product of all dims but the last.
@@ -489,8 +501,12 @@ impl Lower<'_> {
                 rotary_dim,
                 interleaved,
             } => self.rope(id, node, [*heads, *head_dim, *rotary_dim], *interleaved),
-            // Lowered rows are f32, whatever narrower type they came from.
-            Op::Cast(TensorType::F32) => self.sram(node, 0).map(Value::Sram),
+            Op::Cast(to) => self.cast(id, node, *to),
+            Op::Compare(op) => self.compare(id, node, *op),
+            Op::Where => self.choose(id, node),
+            Op::TopK { axis, k, largest } => self.top_k(id, node, *axis, *k, *largest),
+            Op::GatherNd { batch_dims } => self.pick(id, node, *batch_dims),
+            Op::ScatterNd { batch_dims, op } => self.place(id, node, *batch_dims, *op),
             Op::Append { state } => self.append(id, node, *state),
             Op::Attention {
                 heads,
@@ -526,15 +542,9 @@ impl Lower<'_> {
                 keepdims: _,
             } => self.reduce(id, node, *op, axes),
             Op::Softmax { axis } => self.softmax(id, node, *axis),
-            Op::Compare(_)
-            | Op::Where
-            | Op::Cast(_)
-            | Op::BitCast(_)
-            | Op::ScatterNd { .. }
+            Op::BitCast(_)
             | Op::Pad { .. }
             | Op::Windows { .. }
-            | Op::TopK { .. }
-            | Op::GatherNd { .. }
             | Op::CumSum { .. }
             | Op::Trilu { .. }
             | Op::Dequantize { .. }
@@ -557,11 +567,16 @@ impl Lower<'_> {
     }
 
     fn check_rows(&self, node: &Node) -> Result<(), Reason> {
-        if node.ty.dtype != TensorType::F32
-            && !matches!(node.op, Op::Gather { .. } | Op::PositionRows { .. })
-        {
+        let computed = !matches!(node.op, Op::Gather { .. } | Op::PositionRows { .. });
+        let known = [
+            TensorType::F32,
+            TensorType::Bool,
+            TensorType::I32,
+            TensorType::I64,
+        ];
+        if computed && !known.contains(&node.ty.dtype) {
             return Err(format!(
-                "computes in {}, expected f32",
+                "computes in {}, expected f32, bool, i32 or i64",
                 node.ty.dtype.name()
             ));
         }
@@ -593,13 +608,18 @@ impl Lower<'_> {
         }
     }
 
-    /// A new buffer for the value of a node: f32 rows.
+    /// A new buffer for the value of a node: rows of f32, or of i32 for integers and bools.
     fn result(&mut self, id: ValueId, node: &Node) -> Result<Sram, Reason> {
         let columns = self.columns(&node.ty)?;
         if let Some(rows) = self.carried(id, node, columns) {
             return Ok(rows);
         }
-        Ok(self.scratch(&format!("v{}_{}", id.0, node.op.name()), columns))
+        let rows = self.scratch(&format!("v{}_{}", id.0, node.op.name()), columns);
+        let dtype = match node.ty.dtype.is_float() {
+            true => DType::F32,
+            false => DType::I32,
+        };
+        Ok(Sram { dtype, ..rows })
     }
 
     /// A new buffer of f32 rows.
@@ -674,12 +694,24 @@ impl Lower<'_> {
 
 /// Why an op can never be lowered, whatever its operands are.
 fn unsupported(op: &Op) -> Option<Reason> {
-    let what = match op {
-        Op::Unary(UnaryOp::GeluTanh) => None, // of several functions
-        Op::Unary(f) => vector::unary_fn(*f).is_none().then_some("vector unit"),
-        Op::Binary(f) => vector::binary_fn(*f).is_none().then_some("vector unit"),
+    match op {
+        Op::BitCast(_)
+        | Op::Pad { .. }
+        | Op::Windows { .. }
+        | Op::CumSum { .. }
+        | Op::Trilu { .. }
+        | Op::Dequantize { .. }
+        | Op::Mask { .. } => Some(format!("the chip has no `{}` of rows", op.name())),
         Op::Input
         | Op::Const(_)
+        | Op::Unary(_)
+        | Op::Binary(_)
+        | Op::Compare(_)
+        | Op::Where
+        | Op::Cast(_)
+        | Op::TopK { .. }
+        | Op::GatherNd { .. }
+        | Op::ScatterNd { .. }
         | Op::MatMul
         | Op::MatMulDequantized { .. }
         | Op::RoundTrip(_)
@@ -696,7 +728,6 @@ fn unsupported(op: &Op) -> Option<Reason> {
         | Op::AllGather
         | Op::Carry
         | Op::Repeat { .. }
-        | Op::Cast(TensorType::F32)
         | Op::Reshape { .. }
         | Op::Transpose { .. }
         | Op::Expand { .. }
@@ -704,21 +735,7 @@ fn unsupported(op: &Op) -> Option<Reason> {
         | Op::Slice { .. }
         | Op::Reduce { .. }
         | Op::Softmax { .. } => None,
-        Op::Compare(_)
-        | Op::Where
-        | Op::Cast(_)
-        | Op::BitCast(_)
-        | Op::ScatterNd { .. }
-        | Op::Pad { .. }
-        | Op::Windows { .. }
-        | Op::TopK { .. }
-        | Op::GatherNd { .. }
-        | Op::CumSum { .. }
-        | Op::Trilu { .. }
-        | Op::Dequantize { .. }
-        | Op::Mask { .. } => Some("chip"),
-    };
-    what.map(|unit| format!("the {unit} has no `{}`", op.name()))
+    }
 }
 
 impl Value {

@@ -7,16 +7,17 @@
 use std::sync::Arc;
 
 use llmc_ir::{Const, Node, ReduceOp, Type, ValueId};
-use llmc_isa::Queue;
+use llmc_isa::{DType, Queue};
 
 use super::build::{at, page};
 use super::layout::Columns;
 use super::memory::copy;
 use super::vector::one_of_stack;
 use super::{Lower, Reason, Sram, Value};
-use crate::tile::{BinaryFn, Expr, Extent, OpKind, Operand, Packing, ReduceFn, UnaryFn};
+use crate::tile::function::narrow_constant;
+use crate::tile::{BinaryFn, Expr, Extent, IntFn, OpKind, Operand, Packing, ReduceFn, UnaryFn};
 
-/// Elements of a row in SRAM are f32.
+/// Bytes of an element of a row in SRAM: f32, or i32.
 const SIZE: u32 = 4;
 
 /// Alignment of constants that share a page of the ring, in bytes.
@@ -34,9 +35,16 @@ pub(super) enum Source {
 /// An operand of a nest: its first element and, for each dim of the nest, the elements from one to the next.
 #[derive(Clone)]
 pub(super) struct Arg {
-    source: Source,
-    first: u32,
-    strides: Vec<u32>,
+    pub(super) source: Source,
+    pub(super) first: u32,
+    pub(super) strides: Vec<u32>,
+}
+
+impl Arg {
+    /// True for 32-bit integers in rows.
+    fn is_int(&self) -> bool {
+        matches!(&self.source, Source::Rows(s) if s.dtype == DType::I32)
+    }
 }
 
 /// Loops over the dims of a row; operand 0 is the result.
@@ -160,19 +168,19 @@ impl Lower<'_> {
     }
 
     /// Dims of a row of the type of operand `index`.
-    fn operand_dims(&self, node: &Node, index: usize) -> Result<Vec<u32>, Reason> {
+    pub(super) fn operand_dims(&self, node: &Node, index: usize) -> Result<Vec<u32>, Reason> {
         let id = node.operands.get(index);
         let id = id.ok_or_else(|| format!("has no operand {index}"))?;
         self.row_dims(self.graph.ty(*id))
     }
 
     /// An operand, and its strides along the dims of a result of `rank` dims to which it broadcasts.
-    fn broadcast(&self, node: &Node, index: usize, rank: usize) -> Result<Arg, Reason> {
+    pub(super) fn broadcast(&self, node: &Node, index: usize, rank: usize) -> Result<Arg, Reason> {
         let (source, dims) = match self.value(node, index)? {
             Value::Sram(s) => (Source::Rows(s), self.operand_dims(node, index)?),
             Value::Const(c) => {
                 let dims = c.shape().iter().map(|n| *n as u32).collect();
-                (Source::Constant(c), dims)
+                (Source::Constant(narrow_constant(&c)?), dims)
             }
             other => return Err(format!("operand {index} is {}", other.kind())),
         };
@@ -191,7 +199,11 @@ impl Lower<'_> {
     }
 
     /// A new value for a node, as operand 0 of a nest over its dims.
-    fn target(&mut self, id: ValueId, node: &Node) -> Result<(Sram, Vec<u32>, Arg), Reason> {
+    pub(super) fn target(
+        &mut self,
+        id: ValueId,
+        node: &Node,
+    ) -> Result<(Sram, Vec<u32>, Arg), Reason> {
         let out = self.result(id, node)?;
         if out.columns.split {
             return Err("an op that broadcasts within rows has a split result".into());
@@ -271,7 +283,11 @@ impl Lower<'_> {
             items.push(match &arg.source {
                 Source::Rows(_) => None,
                 Source::Constant(constant) => {
-                    let (from, item) = self.weight(constant, Packing::Rows)?;
+                    let packing = match constant.dtype().is_float() {
+                        true => Packing::Rows,
+                        false => Packing::Plain,
+                    };
+                    let (from, item) = self.weight(constant, packing)?;
                     let size = one_of_stack(constant, &item)?;
                     let first = bytes;
                     bytes += size.next_multiple_of(ALIGN);
@@ -324,13 +340,28 @@ impl Lower<'_> {
         Ok(Value::Sram(out))
     }
 
-    fn binary_nest(&mut self, dims: Vec<u32>, args: Vec<Arg>, op: BinaryFn) -> Result<(), Reason> {
+    /// An op for each place of these dims; operand 0 is the result.
+    pub(super) fn elementwise_nest(
+        &mut self,
+        dims: Vec<u32>,
+        args: Vec<Arg>,
+        op: impl Fn(&[Operand], [Extent; 3]) -> OpKind,
+    ) -> Result<(), Reason> {
         let nest = Nest {
             dims,
             args,
             inner_is_reduced: false,
         };
-        self.nest(&nest, |o, n| OpKind::Binary {
+        self.nest(&nest, op)
+    }
+
+    pub(super) fn binary_nest(
+        &mut self,
+        dims: Vec<u32>,
+        args: Vec<Arg>,
+        op: BinaryFn,
+    ) -> Result<(), Reason> {
+        self.elementwise_nest(dims, args, |o, n| OpKind::Binary {
             op,
             dst: o[0].clone(),
             a: o[1].clone(),
@@ -339,14 +370,27 @@ impl Lower<'_> {
         })
     }
 
-    /// Copies elements: `dims` and strides are those of the result.
-    fn copy_nest(&mut self, dims: Vec<u32>, to: Arg, from: Arg) -> Result<(), Reason> {
-        let nest = Nest {
-            dims,
-            args: vec![to, from],
-            inner_is_reduced: false,
-        };
-        self.nest(&nest, |o, n| OpKind::Unary {
+    pub(super) fn int_nest(
+        &mut self,
+        dims: Vec<u32>,
+        args: Vec<Arg>,
+        op: IntFn,
+    ) -> Result<(), Reason> {
+        self.elementwise_nest(dims, args, |o, n| OpKind::Int {
+            op,
+            dst: o[0].clone(),
+            a: o[1].clone(),
+            b: o[2].clone(),
+            n,
+        })
+    }
+
+    /// Copies elements: `dims` and strides are those of the result. Between integers it is exact.
+    pub(super) fn copy_nest(&mut self, dims: Vec<u32>, to: Arg, from: Arg) -> Result<(), Reason> {
+        if to.is_int() && from.is_int() {
+            return self.int_nest(dims, vec![to, from.clone(), from], IntFn::Ior);
+        }
+        self.elementwise_nest(dims, vec![to, from], |o, n| OpKind::Unary {
             op: UnaryFn::Copy,
             dst: o[0].clone(),
             a: o[1].clone(),
@@ -378,7 +422,7 @@ impl Lower<'_> {
         let rank = node.ty.rank();
         let same = self.operand_dims(node, 0)?.iter().product::<u32>()
             == self.row_dims(&node.ty)?.iter().product::<u32>();
-        if same {
+        if same && matches!(self.value(node, 0)?, Value::Sram(_)) {
             return self.whole(node, 0).map(Value::Sram);
         }
         let (out, dims, to) = self.target(id, node)?;
@@ -491,6 +535,9 @@ impl Lower<'_> {
         if axes.is_empty() {
             return Err("reduces over no axis".into());
         }
+        if from.dtype == DType::I32 && matches!(op, ReduceOp::SumSquare | ReduceOp::Mean) {
+            return Err(format!("`{}` of integers is not supported yet", op.name()));
+        }
         if op == ReduceOp::SumSquare {
             let square = self.scratch(&format!("v{}_square", id.0), from.columns);
             let args = [square, from, from].map(|s| rows(s, &dims)).to_vec();
@@ -521,7 +568,7 @@ impl Lower<'_> {
     }
 
     /// Reduces `dims[axis]` to 1.
-    fn reduce_axis(
+    pub(super) fn reduce_axis(
         &mut self,
         id: ValueId,
         from: Sram,
@@ -531,12 +578,16 @@ impl Lower<'_> {
     ) -> Result<Sram, Reason> {
         let mut kept = dims.to_vec();
         kept[axis] = 1;
-        let out = self.scratch(
-            &format!("v{}_{}", id.0, op.name()),
-            Columns::all(kept.iter().product()),
-        );
+        let out = Sram {
+            dtype: from.dtype,
+            ..self.scratch(
+                &format!("v{}_{}", id.0, op.name()),
+                Columns::all(kept.iter().product()),
+            )
+        };
         let (to, from) = (rows(out, &kept), rows(from, dims));
-        let last = dims[axis + 1..].iter().all(|n| *n == 1);
+        // The reductions of the vector unit are of floats.
+        let last = !to.is_int() && dims[axis + 1..].iter().all(|n| *n == 1);
         let (reduce, combine) = match op {
             ReduceOp::Sum | ReduceOp::Mean | ReduceOp::SumSquare => {
                 (Some(ReduceFn::Sum), BinaryFn::Add)
@@ -570,7 +621,11 @@ impl Lower<'_> {
                 first: index * along,
                 ..from.clone()
             };
-            self.binary_nest(kept.clone(), vec![to.clone(), to.clone(), next], combine)?;
+            let args = vec![to.clone(), to.clone(), next];
+            match to.is_int() {
+                true => self.int_nest(kept.clone(), args, of_integers(combine))?,
+                false => self.binary_nest(kept.clone(), args, combine)?,
+            }
         }
         Ok(out)
     }
@@ -619,8 +674,18 @@ struct Constants {
     views: Vec<(crate::tile::View, llmc_isa::DType)>,
 }
 
+/// The function of integers that combines as this one does floats.
+fn of_integers(op: BinaryFn) -> IntFn {
+    match op {
+        BinaryFn::Max => IntFn::Imax,
+        BinaryFn::Min => IntFn::Imin,
+        BinaryFn::Mul => IntFn::Imul,
+        _ => IntFn::Iadd,
+    }
+}
+
 /// Rows with these dims, all of them in order.
-fn rows(s: Sram, dims: &[u32]) -> Arg {
+pub(super) fn rows(s: Sram, dims: &[u32]) -> Arg {
     Arg {
         source: Source::Rows(s),
         first: 0,

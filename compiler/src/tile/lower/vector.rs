@@ -3,74 +3,27 @@
 use std::sync::Arc;
 
 use llmc_ir::{BinaryOp, Const, Node, UnaryOp, ValueId};
-use llmc_isa::Queue;
+use llmc_isa::{DType, Queue};
 
 use super::build::{at, page};
 use super::layout::Columns;
 use super::memory::copy;
 use super::{Lower, Reason, Sram, Value};
+use crate::tile::functions::{float_binary, float_unary};
 use crate::tile::{BinaryFn, Expr, Extent, OpKind, Operand, Packing, UnaryFn, WeightItem};
-
-/// The chip's function for an op, if it has one.
-pub(super) fn unary_fn(op: UnaryOp) -> Option<UnaryFn> {
-    Some(match op {
-        UnaryOp::Neg => UnaryFn::Neg,
-        UnaryOp::Abs => UnaryFn::Abs,
-        UnaryOp::Exp => UnaryFn::Exp,
-        UnaryOp::Log => UnaryFn::Log,
-        UnaryOp::Sqrt => UnaryFn::Sqrt,
-        UnaryOp::Rsqrt => UnaryFn::Rsqrt,
-        UnaryOp::Recip => UnaryFn::Recip,
-        UnaryOp::Sigmoid => UnaryFn::Sigmoid,
-        UnaryOp::Tanh => UnaryFn::Tanh,
-        UnaryOp::Erf => UnaryFn::Erf,
-        UnaryOp::Relu => UnaryFn::Relu,
-        UnaryOp::Silu => UnaryFn::Silu,
-        UnaryOp::Gelu => UnaryFn::Gelu,
-        UnaryOp::Cos => UnaryFn::Cos,
-        UnaryOp::Sin => UnaryFn::Sin,
-        UnaryOp::Sign
-        | UnaryOp::Atan
-        | UnaryOp::GeluTanh
-        | UnaryOp::Floor
-        | UnaryOp::Ceil
-        | UnaryOp::Round
-        | UnaryOp::IsNan
-        | UnaryOp::IsInf
-        | UnaryOp::Not => return None,
-    })
-}
-
-/// The chip's function for an op, if it has one.
-pub(super) fn binary_fn(op: BinaryOp) -> Option<BinaryFn> {
-    Some(match op {
-        BinaryOp::Add => BinaryFn::Add,
-        BinaryOp::Sub => BinaryFn::Sub,
-        BinaryOp::Mul => BinaryFn::Mul,
-        BinaryOp::Div => BinaryFn::Div,
-        BinaryOp::Min => BinaryFn::Min,
-        BinaryOp::Max => BinaryFn::Max,
-        BinaryOp::Pow
-        | BinaryOp::Mod
-        | BinaryOp::Rem
-        | BinaryOp::And
-        | BinaryOp::Or
-        | BinaryOp::Xor
-        | BinaryOp::Shl
-        | BinaryOp::Shr => return None,
-    })
-}
 
 impl Lower<'_> {
     pub(super) fn unary(&mut self, id: ValueId, node: &Node, f: UnaryOp) -> Result<Value, Reason> {
         let x = self.sram(node, 0)?;
         let out = self.result(id, node)?;
         let a = part(x, out.columns)?;
-        if f == UnaryOp::GeluTanh {
+        if x.dtype == DType::I32 && f != UnaryOp::Not {
+            return Err(format!("`{}` of integers is not supported yet", f.name()));
+        }
+        let Some(op) = float_unary(f) else {
             self.gelu_tanh(a, out);
             return Ok(Value::Sram(out));
-        }
-        let op = unary_fn(f).ok_or_else(|| super::unsupported(&node.op).unwrap_or_default())?;
+        };
         let kind = OpKind::Unary {
             op,
             dst: out.operand(),
@@ -89,7 +42,6 @@ impl Lower<'_> {
         node: &Node,
         f: BinaryOp,
     ) -> Result<Value, Reason> {
-        let op = binary_fn(f).ok_or_else(|| super::unsupported(&node.op).unwrap_or_default())?;
         let (left, right) = (self.value(node, 0)?, self.value(node, 1)?);
         for operand in &node.operands {
             let ty = self.graph.ty(*operand);
@@ -98,6 +50,10 @@ impl Lower<'_> {
                 return Err(format!("operand {operand} has not the rows of the result"));
             }
         }
+        if !node.ty.dtype.is_float() {
+            return self.binary_of_integers(id, node, f);
+        }
+        let op = float_binary(f).ok_or_else(|| format!("bug: `{}` of floats", f.name()))?;
         if !(self.is_flat(node, 0)? && self.is_flat(node, 1)?) {
             return self.broadcast_binary(id, node, op);
         }

@@ -96,7 +96,7 @@ impl Looks {
                 },
                 Stage {
                     name: "probabilities",
-                    reached: |node| matches!(node, Lang::ProbsOf(_)),
+                    reached: |node| matches!(node, Lang::ProbsOf(_) | Lang::SinkProbs(_)),
                 },
                 Stage {
                     name: "attention",

@@ -220,6 +220,14 @@ pub fn rules() -> Vec<Rule> {
             draw_probs(d, scores);
         }),
         rule(
+            "softmax-shifted",
+            "a difference of all scores to their largest is part of softmax",
+            "(softmax (sub ?x (reduce ?x ?most)) ?axis)",
+            "(softmax ?x ?axis)",
+        )
+        .when(shifted_softmax)
+        .on(shifted),
+        rule(
             "attention",
             "probabilities times values, heads merged",
             "(merge_heads (matmul (probs ?q ?k ?p) ?v))",
@@ -344,7 +352,6 @@ fn scaled_by(m: &Match, scores: Scores, factor: f64) -> Result<Scores, Miss> {
         scores.softcap.is_none(),
         "scores are scaled after they are capped",
     )?;
-    let factor = m.factor("?f")?;
     m.require(factor != 0.0, "the factor is 0")?;
     // What is rounded before it is scaled is a multiple of the scaled step.
     let codes = scores.codes.map(|codes| Codes {
@@ -416,7 +423,7 @@ fn mask_without_ones(m: &Match) -> Result<(), Miss> {
 }
 
 /// What a mask that is added to the scores hides.
-fn added_mask(m: &Match, var: &str) -> Result<MaskKind, Miss> {
+pub(super) fn added_mask(m: &Match, var: &str) -> Result<MaskKind, Miss> {
     match mask_over_scores(m, var)? {
         (kind, MaskForm::Additive(low)) => {
             m.require(
@@ -430,7 +437,7 @@ fn added_mask(m: &Match, var: &str) -> Result<MaskKind, Miss> {
 }
 
 /// What a mask that chooses between the scores and a number hides.
-fn choosing_mask(m: &Match, var: &str) -> Result<MaskKind, Miss> {
+pub(super) fn choosing_mask(m: &Match, var: &str) -> Result<MaskKind, Miss> {
     m.require(
         m.scalar("?low")? <= HIDES,
         "hidden scores are not low enough",
@@ -460,9 +467,11 @@ fn mask_over_scores(m: &Match, var: &str) -> Result<(MaskKind, MaskForm), Miss> 
     else {
         return Err(Miss("not a mask"));
     };
-    let [_, _, s, t] = &m.root_ty()?.shape[..] else {
+    let (q, k) = (m.ty("?q")?, m.ty("?k")?);
+    let ([_, s, _], [_, _, t, _]) = (&q.shape[..], &k.shape[..]) else {
         return Err(Miss("not four axes"));
     };
+    m.require(m.root_ty()?.rank() == 4, "not four axes")?;
     m.require(
         rows == s && cols == t,
         "the mask is not one row per query and one column per key",
@@ -516,8 +525,24 @@ fn probs(m: &Match, mask: MaskKind) -> Result<Attr, Miss> {
     }))
 }
 
+/// The maximum is over the axis of the softmax, and keeps it.
+fn shifted_softmax(m: &Match) -> Result<(), Miss> {
+    let Op::Softmax { axis } = m.op("?axis")? else {
+        return Err(Miss("not a softmax"));
+    };
+    let most = Op::Reduce {
+        op: ReduceOp::Max,
+        axes: vec![*axis],
+        keepdims: true,
+    };
+    m.require(
+        *m.op("?most")? == most,
+        "not the largest of what softmax is over",
+    )
+}
+
 /// `?v` [b, kv_heads, t, d] as long as the keys, each head used by `group` heads of the queries.
-fn attention(m: &Match, group: usize) -> Result<Attr, Miss> {
+pub(super) fn attention(m: &Match, group: usize) -> Result<Attr, Miss> {
     let Probs {
         scores,
         mask,
@@ -588,7 +613,7 @@ fn written_softmax(m: &Match) -> Result<Attr, Miss> {
 
 /// The form of the mask of an instance.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     None,
     Additive,
     Bool,
@@ -647,13 +672,19 @@ fn scaled_transpose(d: &mut Draw) {
 }
 
 /// `var` [b, heads, t, d].
-fn cached(d: &mut Draw, var: &'static str, heads: usize, head_dim: usize, values: Values) {
+pub(super) fn cached(
+    d: &mut Draw,
+    var: &'static str,
+    heads: usize,
+    head_dim: usize,
+    values: Values,
+) {
     let shape = [Dim::batch(), heads.into(), total(), head_dim.into()];
     d.value(var, &shape, values);
 }
 
 /// `?q` [b, s, h d] and `?k`, each of whose heads `group` heads of `?q` use.
-fn draw_scores(d: &mut Draw, group: usize, values: Values) -> Scores {
+pub(super) fn draw_scores(d: &mut Draw, group: usize, values: Values) -> Scores {
     let kv = d.heads();
     let q = Heads {
         heads: kv.heads * group,
@@ -709,7 +740,7 @@ fn draw_mask(d: &mut Draw, form: MaskForm) {
 }
 
 /// The lowest numbers that exporters hide with.
-fn low(d: &mut Draw) -> f32 {
+pub(super) fn low(d: &mut Draw) -> f32 {
     d.pick(&[f32::NEG_INFINITY, f32::MIN, -65504.0, -1e4])
 }
 
@@ -767,7 +798,7 @@ fn softmax_of_scores(d: &mut Draw, form: Form) {
 }
 
 /// Probabilities `?p`.
-fn draw_probs(d: &mut Draw, scores: Scores) {
+pub(super) fn draw_probs(d: &mut Draw, scores: Scores) {
     let mask = d.mask_kind();
     let some = d.codes();
     let codes = d.pick(&[None, Some(some)]);
@@ -792,6 +823,20 @@ fn probs_and_values(d: &mut Draw, group: usize) {
     let scores = draw_scores(d, group, Values::Unit);
     cached(d, "?v", scores.kv_heads, scores.q.head_dim, Values::Finite);
     draw_probs(d, scores);
+}
+
+/// `?x`, and a softmax over one of its axes of the difference to its largest element.
+fn shifted(d: &mut Draw) {
+    let shape = d.shape();
+    let axis = d.below(shape.len());
+    d.value("?x", &shape, Values::Unit);
+    let most = Op::Reduce {
+        op: ReduceOp::Max,
+        axes: vec![axis],
+        keepdims: true,
+    };
+    d.op("?most", most);
+    d.op("?axis", Op::Softmax { axis });
 }
 
 /// `?x` [b, h, t, d] and indices that repeat its heads.

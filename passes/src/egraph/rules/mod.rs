@@ -7,6 +7,7 @@ mod movement;
 mod norm;
 mod quant;
 mod rope;
+mod sink;
 
 pub(super) use movement::SWAP_HEADS;
 
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Rule> {
         norm::rules(),
         rope::rules(),
         attention::rules(),
+        sink::rules(),
         mlp::rules(),
         quant::rules(),
     ]

@@ -7,7 +7,7 @@ use llmc_ir::{BinaryOp, Bindings, Codes, Dim, MaskForm, Op, Real, UnaryOp, eval_
 use llmc_tensor::Tensor;
 
 use crate::egraph::analysis::TypeAnalysis;
-use crate::egraph::lang::{Attr, Lang, Rotation, Scores};
+use crate::egraph::lang::{Attr, Lang, Probs, Rotation, Scores};
 
 /// Allowed difference, relative to the largest number: scales move through f32 products.
 const TOLERANCE: f64 = 2e-6;
@@ -122,20 +122,28 @@ fn evaluate(
             Attr::Scores(s) => scores(of(q)?, of(k)?, s, at),
             _ => return None,
         },
-        Lang::ProbsOf([q, k, a]) => match attr(a)? {
+        Lang::SinkProbs([q, k, sink, a]) => match attr(a)? {
             Attr::Probs(p) => {
-                let scores = scores(of(q)?, of(k)?, &p.scores, at);
-                let [_, _, rows, cols] = scores.shape()[..] else {
+                let masked = masked_scores(of(q)?, of(k)?, p, at);
+                let [b, h, s, t] = masked.shape()[..] else {
                     return None;
                 };
-                let form = MaskForm::Additive(Real::new(f32::NEG_INFINITY));
-                let mask = Op::Mask {
-                    kind: p.mask,
-                    form,
-                    rows: rows.into(),
-                    cols: cols.into(),
+                let shape = [b, h, s, 1].map(Dim::from).to_vec();
+                let sink = run(Op::Expand { shape }, &[of(sink)?]);
+                let all = run(Op::Concat { axis: 3 }, &[&masked, &sink]);
+                let keys = Op::Slice {
+                    axis: 3,
+                    start: 0.into(),
+                    end: t.into(),
+                    step: 1,
                 };
-                let masked = run(Op::Binary(BinaryOp::Add), &[&scores, &run(mask, &[])]);
+                run(keys, &[&run(Op::Softmax { axis: 3 }, &[&all])])
+            }
+            _ => return None,
+        },
+        Lang::ProbsOf([q, k, a]) => match attr(a)? {
+            Attr::Probs(p) => {
+                let masked = masked_scores(of(q)?, of(k)?, p, at);
                 let probs = run(Op::Softmax { axis: 3 }, &[&masked]);
                 let zero_nan: Vec<f32> = probs
                     .to_f32_vec()
@@ -213,6 +221,22 @@ fn repeat_kv(x: &Tensor, n: usize) -> Tensor {
     let shape = [b, h, n, t, d].map(Dim::from).to_vec();
     let x = eval_op(&Op::Expand { shape }, &[&x], &Bindings::new()).expect("expands");
     x.reshape(vec![b, h * n, t, d]).expect("same elements")
+}
+
+/// The scores, -inf where they are hidden.
+fn masked_scores(q: &Tensor, k: &Tensor, p: &Probs, at: &Bindings) -> Tensor {
+    let scores = scores(q, k, &p.scores, at);
+    let [_, _, rows, cols] = scores.shape()[..] else {
+        panic!("four axes")
+    };
+    let mask = Op::Mask {
+        kind: p.mask,
+        form: MaskForm::Additive(Real::new(f32::NEG_INFINITY)),
+        rows: rows.into(),
+        cols: cols.into(),
+    };
+    let mask = eval_op(&mask, &[], at).expect("masks");
+    eval_op(&Op::Binary(BinaryOp::Add), &[&scores, &mask], at).expect("adds")
 }
 
 fn scores(q: &Tensor, k: &Tensor, s: &Scores, at: &Bindings) -> Tensor {
