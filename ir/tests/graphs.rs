@@ -131,7 +131,7 @@ fn random_op(rng: &mut Rng, like: &Type) -> Op {
             scale: real,
             mask: random_kind(rng),
             softcap: flag.then_some(real),
-            scores: flag.then(|| random_codes(rng)),
+            scores: (axis == 2).then(|| random_codes(rng)),
             weights: (axis == 1).then(|| random_codes(rng)),
         },
         25 => Op::SiluMul,
@@ -223,7 +223,10 @@ fn random_graph(rng: &mut Rng) -> Graph {
         if append && appended || matches!(op, Op::Carry | Op::Repeat { .. }) {
             continue;
         }
-        let count = op.arity().unwrap_or(2);
+        let count = op.arity().unwrap_or(match op {
+            Op::Attention { .. } => 3,
+            _ => 2,
+        });
         let operands: Vec<ValueId> = (0..count)
             .map(|i| {
                 if i == 0 {

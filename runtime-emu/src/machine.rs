@@ -226,6 +226,11 @@ impl Machine {
         Launch::run(request, &mut self.memory, &mut self.scratch)
     }
 
+    /// Whether launches compute values.
+    pub fn has_values(&self) -> bool {
+        self.options.mode != Mode::Timing
+    }
+
     fn ram(&self, addr: u64, len: u64) -> Result<Range<u64>, HostAccess> {
         let range = addr..addr.saturating_add(len);
         match self.memory.dram.place(&range) {

@@ -140,7 +140,8 @@ impl Case {
             ..Options::default()
         };
         let mut session = Session::new(binary, None, timing).unwrap();
-        let timing = session.launch("main", &[], &[]).unwrap();
+        let (none, timing) = session.call("main", &inputs).unwrap();
+        assert!(none.is_empty());
         assert_eq!(stats, timing, "with values and without\n{}", self.graph);
         outputs
     }

@@ -191,6 +191,11 @@ fn counts_are_layers_times_the_ops_of_a_layer() {
         assert!(!files.is_empty(), "no files in {}", model.folder);
         let want = model.expected();
         for file in files {
+            let mut want = want.clone();
+            // Queries and keys are scaled, then rounded to codes: the factor cannot go into attention.
+            if file == "shakespeare/qdq8" {
+                want.insert("mul".to_string(), 2 * model.layers);
+            }
             for graph in &module(&models, &file, Stage::Fused).entries {
                 assert_eq!(counts(graph), want, "{file}, {}\n{graph}", graph.name);
             }

@@ -82,7 +82,7 @@ impl<'f> NodeList<'f> {
     }
 
     /// Number of nodes.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.nodes.len()
     }
 

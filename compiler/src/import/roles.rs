@@ -138,8 +138,9 @@ impl Roles {
         };
         let hints = Hints::of(model);
         let mut assigned: Vec<Role> = model.inputs.iter().map(|port| hints.role(port)).collect();
-        // Names mean something beside caches only: an encoder's mask may hide anything.
-        if !assigned.contains(&Role::Past) {
+        // Names mean something beside tokens and caches only: an encoder's mask may hide anything.
+        let has = |roles: &[Role]| assigned.iter().any(|role| roles.contains(role));
+        if !has(&[Role::Past]) || !has(&[Role::Tokens, Role::Embeddings]) {
             assigned.fill(Role::Data);
         }
         for (port, role) in model.inputs.iter().zip(&assigned) {

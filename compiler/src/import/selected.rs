@@ -51,7 +51,7 @@ pub enum What {
     /// Integers computed from coordinates alone.
     Coordinates(Coordinates),
     /// Anything else.
-    Rows(Rows),
+    Rows(Box<Rows>),
 }
 
 /// Rows of selected elements.
@@ -168,7 +168,7 @@ impl Dense<'_, '_> {
     }
 
     fn made(self, rows: Rows) -> Val {
-        value(self.selection, What::Rows(rows), self.ty)
+        value(self.selection, What::Rows(Box::new(rows)), self.ty)
     }
 
     /// The axis of a shape that is of selected elements.
@@ -227,8 +227,8 @@ impl Dense<'_, '_> {
         };
         let at = rows.axis;
         match op {
-            Op::Cast(to) if first.dtype()? == to => return Ok(first.clone()),
-            Op::Expand { .. } if self.cx.shape(first)? == shape => return Ok(first.clone()),
+            Op::Cast(to) if first.dtype()? == to => Ok(first.clone()),
+            Op::Expand { .. } if self.cx.shape(first)? == shape => Ok(first.clone()),
             Op::Unary(_) | Op::Cast(_) => {
                 let x = self.whole(&rows)?;
                 let dense = self.cx.apply(op, &[&x])?;

@@ -160,7 +160,7 @@ impl<'g> Nodes<'g> {
 
     /// The turns around the middle of the list that cover caches.
     fn run(&self) -> Option<Run> {
-        let n = self.list.len();
+        let n = self.list.count();
         let middle = n / 2;
         let mut numbers: HashMap<[&[u8]; 3], usize> = HashMap::new();
         let ops = (0..n).map(|node| {
@@ -378,7 +378,7 @@ impl<'g> Nodes<'g> {
             inputs.extend(list.rest.iter().map(|name| (name.as_bytes(), last)));
         }
         let mut renamed = Vec::new();
-        for i in (0..run.kept()).chain(run.end()..self.list.len()) {
+        for i in (0..run.kept()).chain(run.end()..self.list.count()) {
             let after = i >= run.end();
             let at = if after { i - gap } else { i };
             let names = self.list.inputs(i).iter().enumerate();

@@ -4,7 +4,7 @@
 //! between the two operators the graph holds the rounded numbers, not the codes. A range of its own is that of all tokens of a launch, as the file
 //! says, or that of each token, so that a result does not depend on how a prompt was cut.
 
-use llmc_ir::{BinaryOp, Dim, Op, ReduceOp, UnaryOp};
+use llmc_ir::{BinaryOp, Dim, Op, ReduceOp};
 use llmc_tensor::{DType, Tensor};
 
 use super::super::call::Call;
@@ -392,45 +392,32 @@ pub fn dequantize_linear(cx: &mut Lower, call: &Call) -> Out {
 /// `QuantizeLinear`; of tokens after a cache, only what is dequantised again by the same scale.
 pub fn quantize_linear(cx: &mut Lower, call: &Call) -> Out {
     let (x, scale) = (call.input(0)?, call.input(1)?);
+    if !x.is_data() {
+        return Ok(vec![quantized(cx, call)?]);
+    }
     let zero = match call.optional(2) {
         Some(zero) => zero.clone(),
         None => Val::constant(tensor(Tensor::from_i64(DType::U8, Vec::new(), &[0]))?),
     };
-    let codes = zero.dtype()?;
-    if x.is_data() {
-        let output = call.node.outputs.first().copied().flatten();
-        let by = |i: usize| call.node.inputs.get(i).copied().flatten();
-        let back = output.is_some_and(|output| {
-            cx.all_users(output, |user, at| {
-                let same = |i: usize| user.inputs.get(i).copied().flatten() == by(i);
-                user.op == "DequantizeLinear" && at == 0 && same(1) && same(2)
-            })
-        });
-        if !back && !cx.has_cache() {
-            return Ok(vec![quantized(cx, call)?]);
-        }
-        if !back {
-            return Err(OpError::unsupported(
-                "quantised values of tokens that are not dequantised at once are not supported",
-                "export in the QDQ format",
-            ));
-        }
-        return Ok(vec![cx.apply(Op::RoundTrip(codes), &[x, scale, &zero])?]);
+    let output = call.node.outputs.first().copied().flatten();
+    let by = |i: usize| call.node.inputs.get(i).copied().flatten();
+    let back = output.is_some_and(|output| {
+        cx.all_users(output, |user, at| {
+            let same = |i: usize| user.inputs.get(i).copied().flatten() == by(i);
+            user.op == "DequantizeLinear" && at == 0 && same(1) && same(2)
+        })
+    });
+    if back {
+        let op = Op::RoundTrip(zero.dtype()?);
+        return Ok(vec![cx.apply(op, &[x, scale, &zero])?]);
     }
-    let scaled = cx.apply(Op::Binary(BinaryOp::Div), &[x, scale])?;
-    let rounded = cx.apply(Op::Unary(UnaryOp::Round), &[&scaled])?;
-    let offset = cast_to(cx, &zero, rounded.dtype()?)?;
-    let mut code = cx.apply(Op::Binary(BinaryOp::Add), &[&rounded, &offset])?;
-    let all = 2f64.powi(codes.bits() as i32);
-    let (low, high) = match codes.is_signed_int() {
-        true => (-all / 2.0, all / 2.0 - 1.0),
-        false => (0.0, all - 1.0),
-    };
-    for (bound, op) in [(low, BinaryOp::Max), (high, BinaryOp::Min)] {
-        let bound = cx.scalar_of(code.dtype()?, bound)?;
-        code = cx.apply(Op::Binary(op), &[&code, &bound])?;
+    if !cx.has_cache() {
+        return Ok(vec![quantized(cx, call)?]);
     }
-    Ok(vec![cast_to(cx, &code, codes)?])
+    Err(OpError::unsupported(
+        "quantised values of tokens that are not dequantised at once are not supported",
+        "export in the QDQ format",
+    ))
 }
 
 /// `DynamicQuantizeLinear` before `MatMulInteger`: the rounded numbers, with a scale of 1. Anywhere else, in a model without a cache: codes.
