@@ -128,6 +128,7 @@ pub fn run_observed(
         |module, report| {
             each_entry(module, |graph| {
                 report.fold.identities = fold::drop_identities(graph);
+                stored::round_new_tokens(graph)?;
                 report.states = promote_state::promote_state(graph, sizes.max_context)?;
                 stored::store_rounded(graph)?;
                 Ok(())

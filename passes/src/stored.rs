@@ -11,6 +11,45 @@ use llmc_ir::{Graph, Op, ValueId};
 
 use crate::error::Cause;
 
+/// Where a cache goes out rounded, `round_trip(concat(past, new))`, rounds the new tokens alone: the past was rounded when it went
+/// out, and what is rounded stays as it is. Returns how many caches were changed.
+///
+/// # Errors
+/// Only on a bug: if the new tokens cannot be rounded as the cache is.
+pub fn round_new_tokens(graph: &mut Graph) -> Result<usize, Cause> {
+    let mut changed = 0;
+    let inputs: Vec<ValueId> = graph.inputs().iter().map(|(_, id)| *id).collect();
+    for input in inputs {
+        let (&[concat], false) = (graph.users(input), graph.is_output(input)) else {
+            continue;
+        };
+        let (&Op::Concat { axis: 2 }, &[past, new]) = (graph.op(concat), graph.operands(concat))
+        else {
+            continue;
+        };
+        let (&[rounding], false) = (graph.users(concat), graph.is_output(concat)) else {
+            continue;
+        };
+        let node = graph.node(rounding).clone();
+        let (&Op::RoundTrip(_), &[_, scale, zero]) = (&node.op, &node.operands[..]) else {
+            continue;
+        };
+        let one = |value| {
+            let known = graph.as_const(value);
+            known.is_some_and(|c| c.shape().iter().all(|n| *n == 1))
+        };
+        if past != input || !graph.is_output(rounding) || !one(scale) || !one(zero) {
+            continue;
+        }
+        let rounded = graph.add_node(node.op, &[new, scale, zero], node.origin)?;
+        graph.set_operand(concat, 1, rounded);
+        graph.replace_all_uses(rounding, concat);
+        changed += 1;
+    }
+    graph.remove_dead();
+    Ok(changed)
+}
+
 /// Moves what is done to elements up to the last rounding before each append. Returns how many appends were changed.
 ///
 /// # Errors

@@ -173,6 +173,9 @@ impl Taken<'_> {
         let operands = along(self.graph, value, axis);
         let mut shape = self.graph.ty(value).shape.clone();
         shape[axis] = Dim::one();
+        if let Some(own) = self.joined(value, axis) {
+            return Ok(self.graph.add_node(Op::Reshape { shape }, &[own], origin)?);
+        }
         if operands.is_empty() {
             let slice = Op::Slice {
                 axis,
@@ -203,6 +206,24 @@ impl Taken<'_> {
             op => op,
         };
         Ok(self.graph.add_node(op, &parts, origin)?)
+    }
+
+    /// The part of a value that was joined of as many equal ones along this axis, as `Tile` does.
+    fn joined(&self, value: ValueId, axis: usize) -> Option<ValueId> {
+        let graph = &*self.graph;
+        let base = unshaped(graph, value);
+        let (Op::Concat { axis: own }, operands) = (graph.op(base), graph.operands(base)) else {
+            return None;
+        };
+        let size = |dims: &[Dim]| dims.iter().fold(Dim::one(), |n, d| &n * d);
+        let whole = &graph.ty(value).shape;
+        let each = &graph.ty(*operands.first()?).shape;
+        let fits = extent(graph, value, axis) == i64::try_from(operands.len()).ok()
+            && operands.iter().all(|v| graph.ty(*v).shape == *each)
+            && size(&whole[..axis]) == size(&each[..*own])
+            && size(&whole[axis + 1..]) == size(&each[*own..]);
+        let part = usize::try_from(self.part).ok()?;
+        operands.get(part).copied().filter(|_| fits)
     }
 
     /// A stack of one constant matrix as the matrix.

@@ -115,6 +115,14 @@ fn absorb_dequantised_weights() {
 }
 
 #[test]
+fn round_what_is_new() {
+    // What is past is rounded in a run, but not where random numbers stand for it.
+    check("rounded_caches", Stage::Imported, false, &|module| {
+        each(module, stored::round_new_tokens)
+    });
+}
+
+#[test]
 fn store_what_is_rounded() {
     check("stored", Stage::Specialised, true, &|module| {
         each(module, stored::store_rounded)

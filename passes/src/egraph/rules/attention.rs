@@ -11,9 +11,9 @@ use crate::egraph::rule::{Rule, rule};
 
 use super::movement::heads_of;
 use instances::{
-    Form, chosen, draw_columns, draw_mask, draw_probs, exponentials, heads_to_gather,
-    mask_of_fewer_axes, matrices, probs_and_values, queries_and_keys, repeated, scaled_transpose,
-    shifted, softmax_of_scores, some_probs, some_scores, zero_or_low,
+    Form, attends_to_repeated, chosen, draw_columns, draw_mask, draw_probs, exponentials,
+    heads_to_gather, mask_of_fewer_axes, matrices, probs_and_values, queries_and_keys, repeated,
+    scaled_transpose, shifted, softmax_of_scores, some_probs, some_scores, zero_or_low,
 };
 pub(super) use instances::{cached, draw_scores, low};
 
@@ -255,6 +255,14 @@ pub fn rules() -> Vec<Rule> {
             d.attr("?g", Attr::Repeat(group));
             probs_and_values(d, group);
         }),
+        rule(
+            "attention-of-repeated",
+            "heads that are repeated are shared by as many more queries",
+            "(attention ?q (repeat_kv ?k ?g) (repeat_kv ?v ?g) ?a)",
+            "(attention ?q ?k ?v ?out)",
+        )
+        .with(attention_of_repeated)
+        .on(attends_to_repeated),
         rule(
             "repeat-kv-gathered",
             "a gather of each head several times repeats it in place",
@@ -575,6 +583,18 @@ pub(super) fn attention(m: &Match, group: usize) -> Result<Attr, Miss> {
         scores: scores.codes,
         weights: codes,
     }))
+}
+
+/// The attention over the heads that were repeated.
+fn attention_of_repeated(m: &Match) -> Result<Attr, Miss> {
+    let (mut op, group) = (m.op("?a")?.clone(), m.repeat("?g")?);
+    match &mut op {
+        Op::Attention { kv_heads, .. } if group > 0 && kv_heads.is_multiple_of(group) => {
+            *kv_heads /= group;
+            Ok(Attr::Op(op))
+        }
+        _ => Err(Miss("not as many heads as are repeated")),
+    }
 }
 
 /// `?which` is 0, 0, 1, 1, .. along the heads: each head as often, in place.

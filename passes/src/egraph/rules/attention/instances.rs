@@ -219,6 +219,35 @@ pub(in crate::egraph::rules) fn probs_and_values(d: &mut Draw, group: usize) {
     draw_probs(d, scores);
 }
 
+/// Attention `?a` to heads that are repeated `?g` times.
+pub(in crate::egraph::rules) fn attends_to_repeated(d: &mut Draw) {
+    let (kv, group, shared) = (d.heads(), d.pick(&[1, 2, 3]), d.pick(&[1, 2]));
+    let heads = kv.heads * group * shared;
+    let width = heads * kv.head_dim;
+    d.value(
+        "?q",
+        &[Dim::batch(), Dim::seq(), width.into()],
+        Values::Unit,
+    );
+    cached(d, "?k", kv.heads, kv.head_dim, Values::Unit);
+    cached(d, "?v", kv.heads, kv.head_dim, Values::Finite);
+    d.attr("?g", Attr::Repeat(group));
+    let mask = d.mask_kind();
+    d.op(
+        "?a",
+        Op::Attention {
+            heads,
+            kv_heads: kv.heads * group,
+            head_dim: kv.head_dim,
+            scale: Real::new(0.5),
+            mask,
+            softcap: None,
+            scores: None,
+            weights: None,
+        },
+    );
+}
+
 /// `?x`, and a softmax over one of its axes of the difference to its largest element.
 pub(in crate::egraph::rules) fn shifted(d: &mut Draw) {
     let shape = d.shape();
