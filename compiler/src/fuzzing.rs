@@ -1,6 +1,7 @@
 //! Properties that must hold for any bytes, for fuzzers (`fuzz/`) and for the tests, which run the same functions on damaged
 //! files. Each panics if its property does not hold, and on nothing else.
 
+use crate::import::outline::outline;
 use crate::import::proto::ModelProto;
 use crate::import::shorten::shortened;
 use crate::import::{ImportOptions, ModelInfo, import_model};
@@ -17,7 +18,8 @@ const POSITIONS: u64 = 64;
 /// If a refusal gives no reason.
 pub fn import_bytes(data: &[u8]) {
     let file = Bytes::copy_from_slice(data);
-    let short = shortened(&file).map(|(short, _)| short);
+    let short = outline(&file).and_then(|(proto, graph)| shortened(proto, graph));
+    let short = short.map(|(short, _)| short);
     let Ok(proto) = ModelProto::decode(file) else {
         return;
     };

@@ -223,8 +223,11 @@ impl Facts {
         names.any(|name| self.has(&format!("com.microsoft.{name}")))
     }
 
+    /// By the names of its inputs, or because an operator appends to one.
     fn has_cache(&self) -> bool {
-        self.inputs.iter().any(|name| is_cache_name(name))
+        let appends = ["TensorScatter", "com.microsoft.GroupQueryAttention"];
+        appends.iter().any(|operator| self.has(operator))
+            || self.inputs.iter().any(|name| is_cache_name(name))
     }
 
     /// Values for the symbolic dims of a model without cache that have none, so that it can be tried.

@@ -174,6 +174,10 @@ fn dialects_are_told_apart() {
             "mobius, opset 24, with model-local functions",
         ),
         (
+            "mobius_static-cache",
+            "mobius, opset 24, with model-local functions",
+        ),
+        (
             "ort_quantize_dynamic",
             "torch dynamo exporter, opset 18, quantised dynamically by ONNX Runtime",
         ),
@@ -182,5 +186,6 @@ fn dialects_are_told_apart() {
         let ran = llmc(["check", path.to_str().unwrap(), "--json"]);
         let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
         assert_eq!(json["dialect"], dialect, "{model}");
+        assert_eq!(json["ok"], true, "{json}");
     }
 }

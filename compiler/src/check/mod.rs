@@ -19,9 +19,10 @@
 //! ([`STEP_BUDGET`]), but never below one turn more than any ring has pages. That is enough: every turn posts and takes the same
 //! tokens, so the state of semaphores and rings at the start of a turn repeats with the period of the rings; and
 //! conflicts between turns i and j > i + 1 involve the same pair of statements, hence the same order, as those between i and i + 1.
-//! Loops whose turns differ in DRAM addresses only (layers) are always cut: for the last sample launch, which has the most pages, to
-//! as many turns as bring every page of their rings around again, and to [`TURNS_ALIKE`] for the others. Of those, the first turn must post as many tokens to every semaphore as it takes, so
-//! that each turn begins with the semaphores as the one before. So what is proved, and the time it takes, does not depend on depth.
+//! Loops whose turns differ in DRAM addresses only (layers) are always cut: for the first sample launch, whose turns take the fewest
+//! pages, to as many turns as bring every page of their rings around again, and to [`TURNS_ALIKE`] for the others. Of those, the
+//! first turn must post as many tokens to every semaphore as it takes, so that each turn begins with the semaphores as the one
+//! before. So what is proved, and the time it takes, does not depend on depth.
 //! What the turns left out would have written is taken as written (point 4 is weaker there). Programs that are too long even so
 //! are replayed for the first and the last sample launch only. SRAM contents are followed on at
 //! most [`WATCHED_CORES`] cores, semaphores and DRAM on all: cores run the same program and differ only in their number.
@@ -109,7 +110,7 @@ pub fn schedule_check_within(program: &Program, budget: u64) -> Result<ScheduleP
         // Too long even with the fewest turns: the two extremes have to do.
         samples = extremes(samples);
     }
-    let last = samples.last().cloned();
+    let first = samples.first().cloned();
     for launch in samples {
         if !errors.is_empty() {
             break;
@@ -130,7 +131,7 @@ pub fn schedule_check_within(program: &Program, budget: u64) -> Result<ScheduleP
             launch: &launch,
             text,
             turns,
-            alike: if last.as_ref() == Some(&launch) {
+            alike: if first.as_ref() == Some(&launch) {
                 turns_alike(program, &program.body, &launch, turns)
             } else {
                 TURNS_ALIKE

@@ -358,7 +358,7 @@ fn turns_left_out_must_take_what_they_post() {
         let post = Stmt::Post {
             queue,
             sem,
-            n: TURNS_ALIKE as u32,
+            n: TURNS_ALIKE as u32 + 1,
             all_cores: false,
         };
         stmts.insert(0, post);

@@ -118,10 +118,9 @@ pub fn import(path: &Path, options: &ImportOptions) -> Result<Imported, ImportEr
     let file = source::map_file(path)?;
     let info = ModelInfo::beside(path)?;
     steps.end("read file");
-    let short = match options.shorten {
-        true => shortened(&file),
-        false => None,
-    };
+    let outline = options.shorten.then(|| outline::outline(&file)).flatten();
+    steps.end("outline file");
+    let short = outline.and_then(|(proto, graph)| shortened(proto, graph));
     steps.end("find layers");
     let (proto, shortened) = match short {
         Some((proto, shortened)) => (proto, Some(shortened)),

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bytes::Bytes;
 use prost::Message;
 
-use super::outline::{NodeList, outline};
+use super::outline::NodeList;
 use super::proto::{
     DimValue, GraphOutline, GraphProto, ModelProto, NodeProto, TensorProto, TypeKind,
     ValueInfoProto,
@@ -97,9 +97,9 @@ impl Run {
     }
 }
 
-/// A file without what repeats; `None` if nothing does, or the file is damaged. Nodes that are left out are not even decoded.
-pub fn shortened(file: &Bytes) -> Option<(ModelProto, Shortened)> {
-    let (mut model, graph) = outline(file)?;
+/// A model without what repeats in its graph; `None` if nothing does, or a node is damaged. Nodes that are left out are not
+/// even decoded.
+pub fn shortened(mut model: ModelProto, graph: GraphOutline) -> Option<(ModelProto, Shortened)> {
     let (graph, shortened) = without_turns(graph)?;
     model.graph = Some(graph);
     Some((model, shortened))

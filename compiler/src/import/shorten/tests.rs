@@ -1,6 +1,7 @@
 //! Layers of `h = h + w * past`, which give `present = concat(past, h)`.
 
 use super::*;
+use crate::import::outline::outline;
 use crate::import::proto::{
     AttributeProto, DimensionProto, TensorShapeProto, TensorTypeProto, TypeProto,
 };
@@ -51,7 +52,8 @@ fn shorten(graph: &mut GraphProto) -> Option<Shortened> {
         graph: Some(graph.clone()),
         ..ModelProto::default()
     };
-    let (short, shortened) = super::shortened(&model.encode_to_vec().into())?;
+    let (proto, nodes) = outline(&model.encode_to_vec().into())?;
+    let (short, shortened) = super::shortened(proto, nodes)?;
     assert_eq!(short.producer_name, "test");
     *graph = short.graph?;
     Some(shortened)

@@ -1,7 +1,8 @@
 //! Branch and bound over the choices.
 //!
 //! Classes are decided users first. What is decided and what that needs for sure, whatever is chosen further down, bounds
-//! the cost from below: the `sure` set of a class is itself and what all of its candidates need.
+//! the cost from below: the `sure` set of a class is itself and what all of its candidates need. Candidates that another one of
+//! their class beats whatever else is chosen are not tried.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,12 +67,16 @@ pub fn improve<L: Language>(problem: &Problem<L>, first: Solution, steps: usize)
     if problem.len() > CLASSES || !problem.roots.iter().all(extractable) {
         return first;
     }
+    let (kept, sure) = unbeaten(problem);
+    let least = |(class, kept): (usize, &Vec<usize>)| {
+        let costs = kept.iter().map(|i| problem.candidates[class][*i].cost);
+        costs.min().unwrap_or(0)
+    };
     let mut search = Search {
         problem,
-        sure: sure(problem),
-        least: (0..problem.len())
-            .map(|class| problem.least(class))
-            .collect(),
+        least: kept.iter().enumerate().map(least).collect(),
+        kept,
+        sure,
         best: first,
         steps,
         chosen: BTreeMap::new(),
@@ -89,6 +94,8 @@ pub fn improve<L: Language>(problem: &Problem<L>, first: Solution, steps: usize)
 
 struct Search<'a, L> {
     problem: &'a Problem<L>,
+    /// The candidates of each class that are tried.
+    kept: Vec<Vec<usize>>,
     sure: Vec<Set>,
     least: Vec<u64>,
     best: Solution,
@@ -110,13 +117,12 @@ impl<L: Language> Search<'_, L> {
                 }
                 break;
             };
-            let candidates = &problem.candidates[class];
-            if candidates.len() == 1 {
+            if let [index] = self.kept[class][..] {
                 taken.push(class);
-                self.take(class, 0, &mut open, &mut needed, &mut bound);
+                self.take(class, index, &mut open, &mut needed, &mut bound);
                 continue;
             }
-            for index in 0..candidates.len() {
+            for index in self.kept[class].clone() {
                 if self.steps == 0 {
                     break;
                 }
@@ -183,9 +189,45 @@ impl<L: Language> Search<'_, L> {
     }
 }
 
-/// For each class the classes that it needs whatever is chosen: the greatest solution of
+/// The candidates of each class that may be part of a cheapest choice, and the `sure` sets when only those are there.
+///
+/// A candidate is beaten by one that costs no more and whose operands the candidate needs anyway: in any choice the other one could
+/// take its place, and what it needs would be there already. That does not close a cycle, because what a
+/// candidate needs does not need its class. One that needs its own class is part of no choice at all.
+fn unbeaten<L: Language>(problem: &Problem<L>) -> (Vec<Vec<usize>>, Vec<Set>) {
+    let all = problem.candidates.iter().map(|c| (0..c.len()).collect());
+    let mut kept: Vec<Vec<usize>> = all.collect();
+    loop {
+        let sure = sure(problem, &kept);
+        let mut beaten = false;
+        for (class, kept) in kept.iter_mut().enumerate() {
+            let candidates = &problem.candidates[class];
+            for index in kept.clone().into_iter().rev() {
+                let candidate = &candidates[index];
+                let mut needs = Set::new(problem.len());
+                for operand in &candidate.operands {
+                    needs.add_all(&sure[*operand]);
+                }
+                let beats = |other: &usize| {
+                    let other = &candidates[*other];
+                    other.cost <= candidate.cost && other.operands.iter().all(|o| needs.has(*o))
+                };
+                let others = kept.iter().any(|other| *other != index && beats(other));
+                if others || kept.len() > 1 && needs.has(class) {
+                    kept.retain(|i| *i != index);
+                    beaten = true;
+                }
+            }
+        }
+        if !beaten {
+            return (kept, sure);
+        }
+    }
+}
+
+/// For each class the classes that it needs whatever is chosen of the candidates `kept`: the greatest solution of
 /// `sure(c) = {c} and what is in the union of sure(operands) for every candidate of c`.
-fn sure<L: Language>(problem: &Problem<L>) -> Vec<Set> {
+fn sure<L: Language>(problem: &Problem<L>, kept: &[Vec<usize>]) -> Vec<Set> {
     let full = Set::full(problem.len());
     let mut sure = vec![full.clone(); problem.len()];
     let mut changed = true;
@@ -193,9 +235,9 @@ fn sure<L: Language>(problem: &Problem<L>) -> Vec<Set> {
         changed = false;
         for (class, candidates) in problem.candidates.iter().enumerate() {
             let mut all = full.clone();
-            for candidate in candidates {
+            for index in &kept[class] {
                 let mut one = Set::new(problem.len());
-                for operand in &candidate.operands {
+                for operand in &candidates[*index].operands {
                     one.add_all(&sure[*operand]);
                 }
                 all.keep(&one);
@@ -225,6 +267,10 @@ impl Set {
         set
     }
 
+    fn has(&self, i: usize) -> bool {
+        self.0[i / 64] >> (i % 64) & 1 == 1
+    }
+
     fn add(&mut self, i: usize) {
         self.0[i / 64] |= 1 << (i % 64);
     }
@@ -251,6 +297,6 @@ impl Set {
     }
 
     fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..64 * self.0.len()).filter(|i| self.0[i / 64] >> (i % 64) & 1 == 1)
+        (0..64 * self.0.len()).filter(|i| self.has(*i))
     }
 }

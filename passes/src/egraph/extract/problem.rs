@@ -82,12 +82,6 @@ impl<L: Language> Problem<L> {
     pub fn len(&self) -> usize {
         self.ids.len()
     }
-
-    /// The least that a class costs by itself.
-    pub fn least(&self, class: usize) -> u64 {
-        let costs = self.candidates[class].iter().map(|c| c.cost);
-        costs.min().unwrap_or(0)
-    }
 }
 
 /// Without candidates that cost no less than another one which needs no class they do not need. Cheapest first; among
