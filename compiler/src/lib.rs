@@ -311,22 +311,31 @@ fn pass(
             "--dim {name}: only dims of models without state are bound; a language model takes --max-context and --prefill"
         )));
     }
-    let (max_context, prefill) = sizes(imported, options);
     let costs = ChipCosts::new(&options.chip);
-    let pass_options = llmc_passes::Options {
+    let pass_options = pass_options(imported, options, &costs)?;
+    let (module, report) = run_observed(&imported.graph, &pass_options, &mut observer)?;
+    Ok(Passed {
+        module,
+        report,
+        sizes: Some(sizes(imported, options)),
+    })
+}
+
+/// What the passes are told of a language model.
+fn pass_options<'a>(
+    imported: &'a Imported,
+    options: &CompileOptions,
+    costs: &'a ChipCosts<'_>,
+) -> Result<llmc_passes::Options<'a>, CompileError> {
+    let (max_context, prefill) = sizes(imported, options);
+    Ok(llmc_passes::Options {
         prefill: to_usize(prefill)?,
         max_context: to_usize(max_context)?,
         cores: options.chip.cores() as usize,
         quant: options.quant,
         roll: options.roll,
         omitted: imported.omitted.as_ref(),
-        costs: &costs,
-    };
-    let (module, report) = run_observed(&imported.graph, &pass_options, &mut observer)?;
-    Ok(Passed {
-        module,
-        report,
-        sizes: Some((max_context, prefill)),
+        costs,
     })
 }
 

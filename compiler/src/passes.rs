@@ -1,7 +1,9 @@
 //! The graph passes for tools that look inside: the graphs at a stage, one pass alone, proofs of what was fused.
 
 use crate::cost::ChipCosts;
-use crate::{CompileError, CompileOptions, DEFAULT_PREFILL, Stage, imported, sizes, to_usize};
+use crate::{
+    CompileError, CompileOptions, DEFAULT_PREFILL, Stage, imported, pass_options, to_usize,
+};
 use llmc_ir::verify_module;
 use llmc_passes::egraph;
 use llmc_passes::{Cause, PassError, run_observed};
@@ -23,17 +25,8 @@ pub fn graphs(
     stage: Stage,
 ) -> Result<Module, CompileError> {
     imported(model, options, Some(stage), |imported| {
-        let (max_context, prefill) = sizes(&imported, options);
         let costs = ChipCosts::new(&options.chip);
-        let pass_options = llmc_passes::Options {
-            prefill: to_usize(prefill)?,
-            max_context: to_usize(max_context)?,
-            cores: options.chip.cores() as usize,
-            quant: options.quant,
-            roll: options.roll,
-            omitted: imported.omitted.as_ref(),
-            costs: &costs,
-        };
+        let pass_options = pass_options(&imported, options, &costs)?;
         let mut found = None;
         run_observed(&imported.graph, &pass_options, &mut |name, module| {
             if name == stage.name() {

@@ -15,6 +15,23 @@ fn state(base: u32, rows: u32, heads: u16, d: u16) -> Strided {
     )
 }
 
+/// Alignment of a row of keys or values in bytes. Codes have their scale in line, which is what must be aligned.
+fn kv_align(kv_type: DType) -> u64 {
+    u64::from(match kv_type.is_int() {
+        true => 4,
+        false => kv_type.bytes(),
+    })
+}
+
+/// The f32 elements of all runs of `from`.
+fn read_rows(sram: &[u8], from: &Strided, to: &mut Vec<f32>) -> Result<(), Trap> {
+    to.clear();
+    from.each(|at| {
+        push_f32(to, slice(sram, at, from.bytes)?);
+        Ok(())
+    })
+}
+
 /// Elements of a row of keys or values: floats widened, codes times the scale that follows them.
 fn widen_row(kernels: &Kernels, kv_type: DType, row: &[u8], out: &mut [f32]) {
     kernels.read_run(kv_type, row, out);
@@ -87,11 +104,7 @@ impl Effect<'_> {
         if rows == 0 || heads == 0 || d == 0 || kv == 0 {
             return Ok(());
         }
-        // Codes have their scale in line, which is what must be aligned.
-        let size = u64::from(match i.kv_type.is_int() {
-            true => 4,
-            false => i.kv_type.bytes(),
-        });
+        let size = kv_align(i.kv_type);
         let row = u64::from(kv_row_bytes(i.kv_type, d));
         let state = state(i.state.off, rows, heads, d);
         let q = Strided {
@@ -113,15 +126,9 @@ impl Effect<'_> {
             return Ok(());
         }
         let sram = self.memory.sram(self.core);
-        let queries = &mut self.scratch.a;
-        queries.clear();
-        q.each(|at| {
-            push_f32(queries, slice(sram, at, q.bytes)?);
-            Ok::<(), Trap>(())
-        })?;
-        let sums = &mut self.scratch.b;
-        sums.clear();
-        push_f32(sums, slice(sram, state.base, state.bytes)?);
+        let (queries, sums) = (&mut self.scratch.a, &mut self.scratch.b);
+        read_rows(sram, &q, queries)?;
+        read_rows(sram, &state, sums)?;
         let scores = zeroed(&mut self.scratch.c, kv as usize);
         let keys = slice(sram, k.base, k.end() - k.base)?;
         let values = slice(sram, v.base, v.end() - v.base)?;
@@ -182,10 +189,7 @@ impl Effect<'_> {
         if rows == 0 || heads == 0 || d == 0 || kv == 0 {
             return Ok(());
         }
-        let size = u64::from(match i.kv_type.is_int() {
-            true => 4,
-            false => i.kv_type.bytes(),
-        });
+        let size = kv_align(i.kv_type);
         let row = u64::from(kv_row_bytes(i.kv_type, d));
         let state = state(i.state.off, rows, heads, d);
         let by = Strided::run(i.by.off.into(), ROUND_BY_BYTES);
@@ -216,15 +220,9 @@ impl Effect<'_> {
             return Ok(());
         }
         let sram = self.memory.sram(self.core);
-        let queries = &mut self.scratch.a;
-        queries.clear();
-        q.each(|at| {
-            push_f32(queries, slice(sram, at, q.bytes)?);
-            Ok::<(), Trap>(())
-        })?;
-        let sums = &mut self.scratch.b;
-        sums.clear();
-        push_f32(sums, slice(sram, state.base, state.bytes)?);
+        let (queries, sums) = (&mut self.scratch.a, &mut self.scratch.b);
+        read_rows(sram, &q, queries)?;
+        read_rows(sram, &state, sums)?;
         let numbers = &mut self.scratch.c;
         numbers.clear();
         push_f32(numbers, slice(sram, by.base, by.bytes)?);
