@@ -233,26 +233,30 @@ pub fn rotary_embedding(cx: &mut Lower, call: &Call) -> Out {
         0 => width,
         n => n,
     };
-    if attributes.flag_or("interleaved", false)? {
-        return Err(OpError::unsupported("interleaved=1 is not supported", ""));
-    }
     if rotary <= 0 || rotary > width || rotary % 2 != 0 {
         return Err(OpError::input(format!(
             "{rotary} of {width} elements cannot be rotated in pairs"
         )));
     }
-    let part = |cx: &mut Lower, from: i64, to: i64| {
+    let part = |cx: &mut Lower, from: i64, to: i64, step: i64| {
         cx.apply(
             Op::Slice {
                 axis: 3,
                 start: Dim::from(from),
                 end: Dim::from(to),
-                step: 1,
+                step,
             },
             &[&x4],
         )
     };
-    let (low, high) = (part(cx, 0, rotary / 2)?, part(cx, rotary / 2, rotary)?);
+    let interleaved = attributes.flag_or("interleaved", false)?;
+    let (low, high) = match interleaved {
+        true => (part(cx, 0, rotary, 2)?, part(cx, 1, rotary, 2)?),
+        false => (
+            part(cx, 0, rotary / 2, 1)?,
+            part(cx, rotary / 2, rotary, 1)?,
+        ),
+    };
     let cos = rotation(cx, call.input(1)?, call.optional(3))?;
     let sin = rotation(cx, call.input(2)?, call.optional(3))?;
     let mul = |cx: &mut Lower, a: &Val, b: &Val| cx.apply(Op::Binary(BinaryOp::Mul), &[a, b]);
@@ -261,8 +265,16 @@ pub fn rotary_embedding(cx: &mut Lower, call: &Call) -> Out {
     let (a, b) = (mul(cx, &high, &cos)?, mul(cx, &low, &sin)?);
     let second = cx.apply(Op::Binary(BinaryOp::Add), &[&a, &b])?;
     let mut parts = vec![first, second];
+    if interleaved {
+        // Neighbours again: a pair is an axis of its own.
+        let mut shape = cx.ty(&parts[0])?.shape.clone();
+        let pairs = [cx.open(&parts[0], 4)?, cx.open(&parts[1], 4)?];
+        let joined = cx.apply(Op::Concat { axis: 4 }, &[&pairs[0], &pairs[1]])?;
+        shape[3] = Dim::from(rotary);
+        parts = vec![cx.reshape(&joined, shape)?];
+    }
     if rotary < width {
-        parts.push(part(cx, rotary, width)?);
+        parts.push(part(cx, rotary, width, 1)?);
     }
     let parts: Vec<&Val> = parts.iter().collect();
     let mut out = cx.apply(Op::Concat { axis: 3 }, &parts)?;
