@@ -103,6 +103,7 @@ def cases():
             yield nbits(bits, zeros, bias=zeros is None)
     yield gathered(4)
     yield gathered(8)
+    yield from mixtures()
 
 
 def nbits(bits, zeros, bias):
@@ -128,6 +129,22 @@ def gathered(bits):
     attributes = {"bits": bits, "block_size": block, "gather_axis": 0, "quantize_axis": 1}
     operands = [(codes,), ids, (normal(rows, columns // block),), (zeros,)]
     return f"gather_{bits}", "GatherBlockQuantized", attributes, operands, 1
+
+
+def mixtures():
+    """Mixtures of experts: each token goes to two of four."""
+    tokens, experts, inner = 6, 4, 24
+    x, router = normal(tokens, HIDDEN), normal(tokens, experts)
+    first, second = ((normal(experts, *shape) / 4,) for shape in ((inner, HIDDEN), (HIDDEN, inner)))
+    biases = [(normal(experts, n),) for n in (inner, HIDDEN)]
+    operands = [x, router, first, biases[0], second, biases[1]]
+    chosen = {"k": 2}
+    for name, attributes in (("relu", {"activation_type": "relu"}), ("silu", {"activation_type": "silu", "normalize_routing_weights": 1})):
+        yield f"moe_{name}", "MoE", {**chosen, **attributes}, operands, 1
+    both = (normal(experts, 2 * inner, HIDDEN) / 4,)
+    swiglu = {"activation_type": "swiglu", "swiglu_fusion": 1, "swiglu_limit": 7.0, "activation_alpha": 1.702, "activation_beta": 1.0,
+              "normalize_routing_weights": 1}
+    yield "moe_swiglu", "MoE", {**chosen, **swiglu}, [x, router, both, (normal(experts, 2 * inner),), second, biases[1]], 1
 
 
 def model_of(name, op, attributes, operands, results):
